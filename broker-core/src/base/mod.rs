@@ -1,0 +1,7 @@
+//! The ground floor: numbers with names, time and randomness as arguments, limits. Knows nothing of MQTT packets.
+
+pub mod ids;
+pub mod limits;
+pub mod rng;
+pub mod time;
+pub mod timers;

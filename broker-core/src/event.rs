@@ -1,0 +1,128 @@
+//! What happened, as values: they become log lines, metrics, the timeline, and the recorded reasons that the checkers read.
+
+use crate::base::ids::{ConnId, Lsn, WriteId};
+use bytes::Bytes;
+use bytestring::ByteString;
+
+/// One thing that happened in the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A node opened its data: what it found.
+    Recovered {
+        /// Entries replayed after the snapshot.
+        entries: u64,
+        /// The last record read.
+        last: Lsn,
+        /// Sessions held.
+        sessions: u64,
+        /// Messages held.
+        messages: u64,
+    },
+    /// A client was accepted.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// Its client identifier, assigned or given.
+        client_id: ByteString,
+        /// 4 for 3.1.1, 5 for 5.0.
+        protocol: u8,
+        /// Session Present as sent in CONNACK.
+        session_present: bool,
+    },
+    /// A client was refused before or at CONNACK.
+    Refused {
+        /// The connection.
+        conn: ConnId,
+        /// The reason code (MQTT 5.0 numbering).
+        code: u8,
+        /// Why, in words.
+        why: String,
+    },
+    /// A connection ended.
+    Disconnected {
+        /// The connection.
+        conn: ConnId,
+        /// Its client identifier, if it had got that far.
+        client_id: Option<ByteString>,
+        /// The reason code (MQTT 5.0 numbering), 0 for a normal end.
+        code: u8,
+        /// Why, in words.
+        why: String,
+    },
+    /// A message was not delivered to a session, and this is the recorded reason.
+    Dropped {
+        /// The session's client identifier; `None` if the message reached no session at all.
+        client_id: Option<ByteString>,
+        /// The topic.
+        topic: ByteString,
+        /// The payload (shared, not copied).
+        payload: Bytes,
+        /// Why.
+        reason: DropReason,
+    },
+    /// A limit was reached.
+    LimitReached {
+        /// The name of the field in `Limits`.
+        limit: &'static str,
+        /// The client it concerns.
+        client_id: Option<ByteString>,
+    },
+    /// A session ended and its state was discarded.
+    SessionEnded {
+        /// The session's client identifier.
+        client_id: ByteString,
+        /// Why.
+        why: SessionEnd,
+    },
+    /// A will message was published.
+    WillSent {
+        /// The client whose will it was.
+        client_id: ByteString,
+    },
+    /// A write is on disk.
+    Durable {
+        /// Which.
+        write: WriteId,
+    },
+    /// A snapshot was taken.
+    Snapshot {
+        /// It holds the effect of all records up to this one.
+        upto: Lsn,
+    },
+}
+
+/// Why a message did not reach a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// Its expiry interval passed. \[MQTT-3.3.2-5\]
+    Expired,
+    /// `queue_messages_max` or `queue_bytes_max` was reached.
+    QueueFull,
+    /// QoS 0 towards a client that reads too slowly (`outbox_bytes_max`).
+    SlowConsumer,
+    /// The session ended.
+    SessionEnded,
+    /// The subscription was removed before delivery began.
+    Unsubscribed,
+    /// The access list does not let this client receive it.
+    NotAuthorized,
+    /// It is larger than the client's Maximum Packet Size. \[MQTT-3.1.2-25\]
+    PacketTooLarge,
+    /// The client refused it with a reason code of 0x80 or more.
+    Refused,
+    /// QoS 0 for a session without a connection.
+    Offline,
+    /// A retained message that a limit refused.
+    RetainedFull,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SessionEnd {
+    /// Its expiry interval passed after the connection closed.
+    Expired,
+    /// A CONNECT with Clean Start took its place.
+    CleanStart,
+    /// It was to end with its connection.
+    ConnectionClosed,
+}

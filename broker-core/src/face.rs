@@ -1,0 +1,176 @@
+//! The core's face: what goes in and what comes out.
+//!
+//! A driver feeds inputs with the time, drains outputs at the end of each turn, and calls with [`Input::Wake`] when
+//! [`Broker::deadline`] is due. It decides nothing.
+
+use crate::auth::{Credentials, Decision};
+use crate::base::ids::{ConnId, Lsn, NodeId, WriteId};
+use crate::base::limits::Limits;
+use crate::base::time::{Instant, WallTime};
+use crate::event::Event;
+use bytes::Bytes;
+
+/// What a node is told when it opens.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The node's name in its cluster.
+    pub node: NodeId,
+    /// The seed of all randomness in the core.
+    pub seed: u64,
+    /// The bounds.
+    pub limits: Limits,
+    /// What an acknowledgement waits for.
+    pub durability: Durability,
+    /// The wall clock at opening.
+    pub wall: WallTime,
+}
+
+/// What an acknowledgement waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// On disk (fdatasync) before it is acknowledged.
+    #[default]
+    Sync,
+    /// Written in the background: a crash may lose what was acknowledged shortly before.
+    Async,
+}
+
+/// What the driver read from disk before it opened the core.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The newest good snapshot.
+    pub snapshot: Option<Snapshot>,
+    /// The records after it, without a gap, in order.
+    pub records: Vec<Record>,
+}
+
+/// The state up to one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The last record whose effect it holds.
+    pub upto: Lsn,
+    /// The state, in the core's own format.
+    pub chunks: Vec<Bytes>,
+}
+
+/// One record of the write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its number; records have consecutive numbers.
+    pub lsn: Lsn,
+    /// Its content, in the core's own format.
+    pub body: Bytes,
+}
+
+/// What a driver tells the core.
+#[derive(Debug)]
+pub enum Input {
+    /// A deadline is due.
+    Wake,
+    /// A connection was accepted.
+    ClientOpened {
+        /// Its number, never used before.
+        conn: ConnId,
+        /// Where it comes from, for logs and authentication.
+        peer: String,
+    },
+    /// Bytes arrived.
+    ClientBytes {
+        /// On this connection.
+        conn: ConnId,
+        /// Any part of the stream.
+        bytes: Bytes,
+    },
+    /// The socket took bytes: credit for more.
+    ClientSent {
+        /// On this connection.
+        conn: ConnId,
+        /// How many of the bytes handed out.
+        bytes: usize,
+    },
+    /// A connection is gone, by reset, by end of stream or by the driver's shutdown.
+    ClientClosed {
+        /// This connection.
+        conn: ConnId,
+    },
+    /// The answer to [`Output::Authenticate`].
+    Authenticated {
+        /// For this connection (ignored if it is gone).
+        conn: ConnId,
+        /// The answer.
+        decision: Decision,
+    },
+    /// A write, and all before it, is on disk.
+    Persisted {
+        /// The write.
+        write: WriteId,
+    },
+    /// A snapshot, handed out by [`Output::Snapshot`], is on disk.
+    SnapshotStored {
+        /// It holds the effect of all records up to this one.
+        upto: Lsn,
+    },
+    /// The node is to stop: clients are told and closed (0x8B), what is pending is persisted first.
+    Shutdown,
+}
+
+/// What the core asks of a driver. Outputs are to be carried out in order.
+#[derive(Debug)]
+pub enum Output {
+    /// Send these bytes, after those of earlier outputs for the same connection.
+    SendClient {
+        /// On this connection.
+        conn: ConnId,
+        /// Whole packets or parts of them.
+        bytes: Bytes,
+    },
+    /// Close the connection once all that was handed out for it is sent (or the peer does not take it in reasonable
+    /// time). The core has forgotten it; no `ClientClosed` is needed.
+    CloseClient {
+        /// This connection.
+        conn: ConnId,
+    },
+    /// Answer with [`Input::Authenticated`].
+    Authenticate {
+        /// For this connection.
+        conn: ConnId,
+        /// What the client said.
+        credentials: Credentials,
+    },
+    /// Append `records` to the write-ahead log, sync, and answer with [`Input::Persisted`].
+    Persist {
+        /// The number of this write.
+        write: WriteId,
+        /// The records, numbered on from the last ones.
+        records: Vec<Record>,
+        /// False if nothing waits for the sync: it may be done later, with another write's.
+        urgent: bool,
+    },
+    /// Store this snapshot, answer with [`Input::SnapshotStored`]; records up to the older kept snapshot may go.
+    Snapshot(Snapshot),
+    /// Something happened.
+    Event(Event),
+}
+
+/// Why the core wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKind {
+    /// A new connection has not sent CONNECT.
+    ConnectTimeout(ConnId),
+    /// A client has been silent for 1.5 times its keep alive. \[MQTT-3.1.2-22\]
+    KeepAlive(ConnId),
+    /// A session expires, a will is due, or queued messages expire.
+    Expiry,
+    /// Progress of consumers is to be written down.
+    Progress,
+}
+
+/// The broker as a driver sees it.
+pub trait Broker {
+    /// Takes one input at `now`. Never fails: bad bytes close that client only.
+    fn handle(&mut self, now: Instant, input: Input);
+    /// Ends the turn: one write, and every output that may be released.
+    fn drain(&mut self, out: &mut Vec<Output>);
+    /// When, and why, it wants [`Input::Wake`].
+    fn deadline(&self) -> Option<(Instant, TimerKind)>;
+}

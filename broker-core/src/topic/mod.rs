@@ -1,0 +1,7 @@
+//! Topic names, topic filters and what matches what.
+
+pub mod filter;
+pub mod name;
+
+pub use filter::TopicFilter;
+pub use name::TopicName;

@@ -1,0 +1,1 @@
+//! Stories, generator, checkers and the chaos command.

@@ -1,0 +1,1 @@
+//! Real sockets and a real disk under the core.
