@@ -110,8 +110,6 @@ pub enum DropReason {
     PacketTooLarge,
     /// The client refused it with a reason code of 0x80 or more.
     Refused,
-    /// QoS 0 for a session without a connection.
-    Offline,
     /// A retained message that a limit refused.
     RetainedFull,
 }

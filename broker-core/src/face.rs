@@ -21,6 +21,8 @@ pub struct Setup {
     pub limits: Limits,
     /// What an acknowledgement waits for.
     pub durability: Durability,
+    /// Take a snapshot when this many bytes of records were handed out since the last one (and at least twice its size).
+    pub snapshot_log_bytes: u64,
     /// The wall clock at opening.
     pub wall: WallTime,
 }
@@ -129,6 +131,14 @@ pub enum Output {
     CloseClient {
         /// This connection.
         conn: ConnId,
+    },
+    /// Stop or go on reading from the connection: back-pressure towards a publisher that is ahead of the disk. Bytes that
+    /// were already read may still be handed in. Reading is on when a connection opens.
+    ReadClient {
+        /// This connection.
+        conn: ConnId,
+        /// Whether to read.
+        on: bool,
     },
     /// Answer with [`Input::Authenticated`].
     Authenticate {
