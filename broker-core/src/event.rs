@@ -3,9 +3,10 @@
 use crate::base::ids::{ConnId, Lsn, WriteId};
 use bytes::Bytes;
 use bytestring::ByteString;
+use serde::Serialize;
 
 /// One thing that happened in the core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Event {
     /// A node opened its data: what it found.
     Recovered {
@@ -92,7 +93,7 @@ pub enum Event {
 }
 
 /// Why a message did not reach a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum DropReason {
     /// Its expiry interval passed. \[MQTT-3.3.2-5\]
     Expired,
@@ -115,7 +116,7 @@ pub enum DropReason {
 }
 
 /// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum SessionEnd {
     /// Its expiry interval passed after the connection closed.
     Expired,

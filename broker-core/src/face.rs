@@ -9,6 +9,7 @@ use crate::base::limits::Limits;
 use crate::base::time::{Instant, WallTime};
 use crate::event::Event;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 /// What a node is told when it opens.
 #[derive(Clone, Debug)]
@@ -28,7 +29,7 @@ pub struct Setup {
 }
 
 /// What an acknowledgement waits for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Durability {
     /// On disk (fdatasync) before it is acknowledged.
     #[default]

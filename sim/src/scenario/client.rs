@@ -1,0 +1,373 @@
+//! Clients as data: who they are, how they behave, what they do.
+
+use crate::history::{ClientNo, Disconnect, Qos, Subscription, Version};
+use broker_core::ids::NodeId;
+use broker_core::time::Instant;
+use serde::{Deserialize, Serialize};
+
+/// A range to draw from, both ends included. The unit is in the name of the field that holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// The lowest.
+    pub min: u64,
+    /// The highest.
+    pub max: u64,
+}
+
+impl Span {
+    /// Always `value`.
+    pub const fn exactly(value: u64) -> Self {
+        Span { min: value, max: value }
+    }
+}
+
+/// One client.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientSpec {
+    /// Its MQTT client identifier; two clients with the same one take each other's session over. Empty lets the broker
+    /// assign one (such a client forgets its session with each connection).
+    pub client_id: String,
+    /// The version it speaks.
+    pub version: Version,
+    /// Where it connects.
+    pub node: NodeId,
+    /// When it connects first; `None` if a step does it.
+    pub connect_at: Option<Instant>,
+    /// When it wants a clean start.
+    pub clean_start: CleanStart,
+    /// Session Expiry Interval in seconds (5.0; in 3.1.1 it is 0 with a clean session, else for ever).
+    pub session_expiry_s: u32,
+    /// Keep Alive in seconds; 0 is off. A client with one pings in time.
+    pub keep_alive_s: u16,
+    /// Receive Maximum (5.0); `None` sends none.
+    pub receive_max: Option<u16>,
+    /// Maximum Packet Size (5.0); `None` sends none.
+    pub packet_bytes_max: Option<u32>,
+    /// Topic Alias Maximum (5.0).
+    pub topic_alias_max: u16,
+    /// Whether it uses topic aliases of its own where the broker lets it (5.0).
+    pub uses_aliases: bool,
+    /// The will it leaves.
+    pub will: Option<WillSpec>,
+    /// How it behaves.
+    pub conduct: Conduct,
+    /// What it does by itself, beside the scenario's steps.
+    pub workload: Option<Workload>,
+}
+
+impl ClientSpec {
+    /// A well-behaved client of version `version` that connects at the start and keeps its session for an hour.
+    pub fn durable(client_id: &str, version: Version) -> Self {
+        ClientSpec {
+            client_id: client_id.to_owned(),
+            version,
+            node: NodeId(1),
+            connect_at: Some(Instant::ZERO),
+            clean_start: CleanStart::Never,
+            session_expiry_s: 3_600,
+            keep_alive_s: 0,
+            receive_max: None,
+            packet_bytes_max: None,
+            topic_alias_max: 0,
+            uses_aliases: false,
+            will: None,
+            conduct: Conduct::default(),
+            workload: None,
+        }
+    }
+
+    /// The same, but its session ends with each connection.
+    pub fn clean(client_id: &str, version: Version) -> Self {
+        ClientSpec {
+            clean_start: CleanStart::Always,
+            session_expiry_s: 0,
+            ..ClientSpec::durable(client_id, version)
+        }
+    }
+}
+
+/// When a client wants a clean start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CleanStart {
+    /// With each connection.
+    Always,
+    /// With its first connection only.
+    First,
+    /// Never, unless a step says so.
+    Never,
+    /// With this share of its connections.
+    Sometimes {
+        /// Percent.
+        percent: u8,
+    },
+}
+
+/// A will. Its payload is unique to the connection that leaves it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WillSpec {
+    /// Where it is published.
+    pub topic: String,
+    /// Its quality of service.
+    pub qos: Qos,
+    /// Whether it is to be retained.
+    pub retain: bool,
+    /// Will Delay Interval in seconds (5.0).
+    pub delay_s: u32,
+    /// Message Expiry Interval in seconds (5.0).
+    pub expiry_s: Option<u32>,
+}
+
+/// How a client behaves. The default is a polite client that answers at once and comes back when it is cut off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conduct {
+    /// How long it takes to answer a PUBLISH, PUBREC or PUBREL, in milliseconds, drawn for each: answers to different
+    /// packets may overtake each other if `answers_in_order` is not set.
+    pub ack_ms: Span,
+    /// Whether it answers in the order of arrival, whatever the delays.
+    pub answers_in_order: bool,
+    /// Percent of its PUBRELs that it sends twice (legal only after a reconnect, so the broker may meet it by surprise).
+    pub double_pubrel_percent: u8,
+    /// Percent of QoS 1 and 2 deliveries that it refuses with reason 0x83 (5.0).
+    pub refuse_percent: u8,
+    /// How it comes back after losing its connection.
+    pub backoff: Backoff,
+    /// How long it waits for CONNACK and PINGRESP before it gives a connection up, in milliseconds.
+    pub patience_ms: u64,
+    /// How many QoS 1 and 2 publishes it has in flight at most (the broker's Receive Maximum may lower it).
+    pub inflight_max: u16,
+}
+
+impl Default for Conduct {
+    fn default() -> Self {
+        Conduct {
+            ack_ms: Span::exactly(0),
+            answers_in_order: true,
+            double_pubrel_percent: 0,
+            refuse_percent: 0,
+            backoff: Backoff::default(),
+            patience_ms: 1_000,
+            inflight_max: 16,
+        }
+    }
+}
+
+/// How a client comes back: after `first_ms`, then twice that, up to `max_ms`, each drawn between a half and the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    /// The first pause in milliseconds.
+    pub first_ms: u64,
+    /// The longest pause in milliseconds.
+    pub max_ms: u64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Backoff { first_ms: 20, max_ms: 500 }
+    }
+}
+
+/// What a client does by itself: operations at random intervals, drawn by weight from its own stream of randomness.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Workload {
+    /// From when on.
+    pub from: Instant,
+    /// Until when (the heal ends it in any case).
+    pub until: Instant,
+    /// The pause between two operations in milliseconds.
+    pub pause_ms: Span,
+    /// How often each operation is drawn.
+    pub weights: Weights,
+    /// The topics it publishes to.
+    pub topics: Vec<String>,
+    /// The subscriptions it takes from; it takes the first `initial` of them when it begins.
+    pub subscriptions: Vec<Subscription>,
+    /// How many subscriptions it takes when it begins.
+    pub initial: u16,
+    /// Whether its SUBSCRIBEs have a Subscription Identifier (5.0): the place in `subscriptions`, from 1.
+    pub subscription_ids: bool,
+    /// The size of payloads in bytes.
+    pub payload_bytes: Span,
+    /// Percent of publishes with a Message Expiry Interval (5.0).
+    pub expiry_percent: u8,
+    /// The interval, in seconds.
+    pub expiry_s: Span,
+}
+
+/// How often each operation is drawn, relative to the sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Weights {
+    /// PUBLISH with QoS 0.
+    pub publish_qos0: u16,
+    /// PUBLISH with QoS 1.
+    pub publish_qos1: u16,
+    /// PUBLISH with QoS 2.
+    pub publish_qos2: u16,
+    /// PUBLISH with RETAIN (any QoS).
+    pub retain: u16,
+    /// PUBLISH with RETAIN and no payload (QoS 1).
+    pub clear: u16,
+    /// SUBSCRIBE.
+    pub subscribe: u16,
+    /// UNSUBSCRIBE.
+    pub unsubscribe: u16,
+    /// DISCONNECT 0x00 and back after the backoff.
+    pub disconnect: u16,
+    /// DISCONNECT 0x04 (with will; 5.0) and back.
+    pub disconnect_with_will: u16,
+    /// The socket closes without DISCONNECT, and back.
+    pub drop: u16,
+    /// A second connection while the first is open: the client takes its own session over.
+    pub takeover: u16,
+    /// Drops the connection, forgets its session and comes back with a clean start.
+    pub forget: u16,
+    /// PINGREQ.
+    pub ping: u16,
+    /// Something no client may do: see [`Misdeed`].
+    pub misdeed: u16,
+}
+
+/// The name of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StepId(pub u32);
+
+/// One step of a script.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// Its name.
+    pub id: StepId,
+    /// When it is done.
+    pub when: When,
+    /// By whom.
+    pub client: ClientNo,
+    /// What.
+    pub action: Action,
+}
+
+/// When a step is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum When {
+    /// At this time.
+    At(Instant),
+    /// `delay_ms` after an earlier step reached a milestone.
+    After {
+        /// The earlier step.
+        step: StepId,
+        /// How far it got.
+        milestone: Milestone,
+        /// How long after, in milliseconds.
+        delay_ms: u64,
+    },
+    /// `delay_ms` after `client` processed its `count`-th PUBLISH of the run.
+    Received {
+        /// Who received.
+        client: ClientNo,
+        /// How many.
+        count: u32,
+        /// How long after, in milliseconds.
+        delay_ms: u64,
+    },
+}
+
+/// How far a step got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Milestone {
+    /// Its packet was sent.
+    Sent,
+    /// Its PUBREC was received.
+    Received,
+    /// Its last acknowledgement was received: CONNACK, PUBACK, PUBCOMP, SUBACK, UNSUBACK. For a QoS 0 publish and for a
+    /// step without an acknowledgement: it was sent.
+    Done,
+}
+
+/// What a client can be told to do. Without a connection, PUBLISH, SUBSCRIBE and UNSUBSCRIBE wait for the next one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Connects (a second time, if it is connected: a takeover of its own session).
+    Connect {
+        /// Clean start; `None` as the client is specified.
+        clean_start: Option<bool>,
+    },
+    /// Publishes.
+    Publish(PublishSpec),
+    /// Subscribes.
+    Subscribe {
+        /// The filters.
+        filters: Vec<Subscription>,
+        /// Subscription Identifier (5.0).
+        subscription_id: Option<u32>,
+    },
+    /// Unsubscribes.
+    Unsubscribe {
+        /// The filters.
+        filters: Vec<String>,
+    },
+    /// Sends DISCONNECT, closes, and stays away until it is told to connect.
+    Disconnect(Disconnect),
+    /// Closes the socket without DISCONNECT, and stays away until it is told to connect.
+    Drop,
+    /// Sends PINGREQ.
+    Ping,
+    /// Does something no client may do.
+    Misdeed(Misdeed),
+}
+
+/// A publish of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishSpec {
+    /// The topic.
+    pub topic: String,
+    /// Its quality of service.
+    pub qos: Qos,
+    /// RETAIN.
+    pub retain: bool,
+    /// The size of the payload in bytes (at least that of its tag); `None` is an empty payload, which clears a retained
+    /// message.
+    pub payload_bytes: Option<u32>,
+    /// Message Expiry Interval in seconds (5.0).
+    pub expiry_s: Option<u32>,
+    /// User Properties (5.0).
+    pub user_properties: Vec<(String, String)>,
+}
+
+impl PublishSpec {
+    /// A short message.
+    pub fn new(topic: &str, qos: Qos) -> Self {
+        PublishSpec {
+            topic: topic.to_owned(),
+            qos,
+            retain: false,
+            payload_bytes: Some(0),
+            expiry_s: None,
+            user_properties: Vec::new(),
+        }
+    }
+
+    /// The same, retained.
+    #[must_use]
+    pub fn retained(self) -> Self {
+        PublishSpec { retain: true, ..self }
+    }
+}
+
+/// What no client may do. The broker is to close that client only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Misdeed {
+    /// Sends these bytes.
+    Bytes(Vec<u8>),
+    /// Sends random bytes.
+    RandomBytes {
+        /// How many.
+        count: u16,
+    },
+    /// Sends half of a PUBLISH and closes.
+    HalfPacket,
+    /// Sends a second CONNECT. \[MQTT-3.1.0-2\]
+    SecondConnect,
+    /// Sends one more QoS 1 publish than the broker's Receive Maximum allows. \[MQTT-3.3.4-9\]
+    TooManyInFlight,
+    /// Acknowledges packets that were never sent to it.
+    StrayAcks,
+    /// Publishes to a topic with a wildcard. \[MQTT-3.3.2-2\]
+    WildcardTopic,
+}

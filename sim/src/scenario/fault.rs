@@ -1,0 +1,242 @@
+//! Faults as data: each has a start and an end, so that it can be listed, shaded on a timeline and taken away.
+
+use crate::history::{ClientNo, FaultId};
+use broker_core::ids::NodeId;
+use broker_core::time::Instant;
+use serde::{Deserialize, Serialize};
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// Its name in the history.
+    pub id: FaultId,
+    /// When it begins.
+    pub from: Instant,
+    /// When it ends; the heal ends it in any case.
+    pub until: Instant,
+    /// What it is.
+    pub kind: FaultKind,
+}
+
+/// Which way of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Direction {
+    /// From the client to the broker.
+    ToBroker,
+    /// From the broker to the client.
+    ToClient,
+    /// Both ways.
+    Both,
+}
+
+/// The kinds of faults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// The process of a node is killed at the start and started at the end; the writes that the operating system had
+    /// taken survive.
+    Kill {
+        /// Which.
+        node: NodeId,
+    },
+    /// The machine of a node loses power at the start and is started at the end; un-synced writes are lost, torn or
+    /// survive out of order.
+    PowerLoss {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node stands still (SIGSTOP): connections stay, nothing is answered.
+    Pause {
+        /// Which.
+        node: NodeId,
+    },
+    /// From the start on, the node goes down in the middle of its `ops`-th disk call, and is started at the end.
+    CrashAtDiskOp {
+        /// Which.
+        node: NodeId,
+        /// How many disk calls from now, 1 is the next.
+        ops: u32,
+        /// Whether its machine loses power (or only the process dies).
+        power: bool,
+    },
+    /// The node loses power at the start; its supervisor starts it again, but the next `times` recoveries lose power
+    /// too, in the middle of their `ops`-th disk call, until one succeeds or the fault ends.
+    CrashInRecovery {
+        /// Which.
+        node: NodeId,
+        /// How many disk calls into the recovery, 1 is the first.
+        ops: u32,
+        /// How many recoveries.
+        times: u32,
+    },
+    /// Syncs take longer.
+    SlowSync {
+        /// Whose.
+        node: NodeId,
+        /// By how much, in milliseconds.
+        extra_ms: u64,
+    },
+    /// The first sync fails, which is fatal to the node; its supervisor starts it again.
+    FailSync {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The first write fails, which is fatal to the node; its supervisor starts it again.
+    FailWrite {
+        /// Whose.
+        node: NodeId,
+    },
+    /// No space is left on the disk: files cannot be created or grown.
+    DiskFull {
+        /// Whose.
+        node: NodeId,
+    },
+    /// The node is killed at the start, bits of its files that were on disk flip, and it is started at the end. It must
+    /// notice: a node that finds damage in the middle of its log refuses to start.
+    BitRot {
+        /// Whose.
+        node: NodeId,
+        /// How many bits.
+        bits: u32,
+    },
+    /// A link becomes slower.
+    Latency {
+        /// Whose.
+        client: ClientNo,
+        /// By how much each way, in milliseconds.
+        extra_ms: u64,
+    },
+    /// The client's connection is reset at the start.
+    Reset {
+        /// Whose.
+        client: ClientNo,
+    },
+    /// Bytes vanish both ways and no close is seen: what is connected at the start never works again (as behind a
+    /// router that forgot it), and new connections are not answered until the end.
+    HalfOpen {
+        /// Whose.
+        client: ClientNo,
+    },
+    /// Nothing arrives until the end, then everything does.
+    Stall {
+        /// Whose.
+        client: ClientNo,
+        /// Which way.
+        direction: Direction,
+    },
+    /// The client reads slowly, so that little credit flows back.
+    SlowReader {
+        /// Which.
+        client: ClientNo,
+        /// Bytes it takes in every 10 milliseconds.
+        bytes_per_10ms: u32,
+    },
+    /// Bytes arrive in chunks of at most this many, both ways.
+    Fragment {
+        /// Whose.
+        client: ClientNo,
+        /// The longest chunk in bytes, at least 1.
+        bytes_max: u32,
+    },
+    /// The wall clock of a node jumps at the start, for good; a node reads it when it starts.
+    WallJump {
+        /// Whose.
+        node: NodeId,
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
+    /// The monotonic clock of a node runs fast (or slow, if negative) while the fault lasts.
+    ClockRate {
+        /// Whose.
+        node: NodeId,
+        /// Parts in a million, above -500,000.
+        ppm: i32,
+    },
+    /// A client's process dies at the start and is started at the end. Its session store survives if it is persistent.
+    ClientCrash {
+        /// Which.
+        client: ClientNo,
+    },
+    /// A client stands still: it neither reads nor sends.
+    ClientStall {
+        /// Which.
+        client: ClientNo,
+    },
+    /// A client answers late.
+    LateAck {
+        /// Which.
+        client: ClientNo,
+        /// By how much, in milliseconds.
+        extra_ms: u64,
+    },
+    /// A client does not answer PUBLISH, PUBREC and PUBREL while the fault lasts, and answers what is open at its end.
+    NoAck {
+        /// Which.
+        client: ClientNo,
+    },
+}
+
+impl FaultKind {
+    /// Its name, for lists and timelines.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Kill { .. } => "kill",
+            FaultKind::PowerLoss { .. } => "power loss",
+            FaultKind::Pause { .. } => "pause",
+            FaultKind::CrashAtDiskOp { .. } => "crash at disk op",
+            FaultKind::CrashInRecovery { .. } => "crash in recovery",
+            FaultKind::SlowSync { .. } => "slow sync",
+            FaultKind::FailSync { .. } => "failing sync",
+            FaultKind::FailWrite { .. } => "failing write",
+            FaultKind::DiskFull { .. } => "full disk",
+            FaultKind::BitRot { .. } => "bit rot",
+            FaultKind::Latency { .. } => "latency",
+            FaultKind::Reset { .. } => "reset",
+            FaultKind::HalfOpen { .. } => "half-open",
+            FaultKind::Stall { .. } => "stall",
+            FaultKind::SlowReader { .. } => "slow reader",
+            FaultKind::Fragment { .. } => "fragments",
+            FaultKind::WallJump { .. } => "wall clock jump",
+            FaultKind::ClockRate { .. } => "clock rate",
+            FaultKind::ClientCrash { .. } => "client crash",
+            FaultKind::ClientStall { .. } => "client stall",
+            FaultKind::LateAck { .. } => "late acknowledgements",
+            FaultKind::NoAck { .. } => "no acknowledgements",
+        }
+    }
+
+    /// The node it is about, if it is about one.
+    pub const fn node(&self) -> Option<NodeId> {
+        match self {
+            FaultKind::Kill { node }
+            | FaultKind::PowerLoss { node }
+            | FaultKind::Pause { node }
+            | FaultKind::CrashAtDiskOp { node, .. }
+            | FaultKind::CrashInRecovery { node, .. }
+            | FaultKind::SlowSync { node, .. }
+            | FaultKind::FailSync { node }
+            | FaultKind::FailWrite { node }
+            | FaultKind::DiskFull { node }
+            | FaultKind::BitRot { node, .. }
+            | FaultKind::WallJump { node, .. }
+            | FaultKind::ClockRate { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// The client it is about, if it is about one.
+    pub const fn client(&self) -> Option<ClientNo> {
+        match self {
+            FaultKind::Latency { client, .. }
+            | FaultKind::Reset { client }
+            | FaultKind::HalfOpen { client }
+            | FaultKind::Stall { client, .. }
+            | FaultKind::SlowReader { client, .. }
+            | FaultKind::Fragment { client, .. }
+            | FaultKind::ClientCrash { client }
+            | FaultKind::ClientStall { client }
+            | FaultKind::LateAck { client, .. }
+            | FaultKind::NoAck { client } => Some(*client),
+            _ => None,
+        }
+    }
+}
