@@ -67,6 +67,7 @@ fn check_limits(config: &Config) -> Result<(), Complaint> {
         ("limits.connect_timeout_ms", u64::from(limits.connect_timeout_ms)),
         ("auth.checks_at_once_max", u64::from(config.auth.checks_at_once_max)),
         ("auth.checks_waiting_max", u64::from(config.auth.checks_waiting_max)),
+        ("storage.snapshot_log_bytes", config.storage.snapshot_log_bytes),
         ("storage.queue_bytes_max", config.storage.queue_bytes_max),
         ("storage.sync_delay_max_ms", u64::from(config.storage.sync_delay_max_ms)),
     ];

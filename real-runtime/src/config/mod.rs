@@ -126,6 +126,8 @@ pub struct NetOptions {
 pub struct StorageOptions {
     /// The size of one file of the log.
     pub segment_bytes: u64,
+    /// Bytes of records after which a snapshot is taken.
+    pub snapshot_log_bytes: u64,
     /// How long a write nobody waits for may stay unsynced.
     pub sync_delay_max_ms: u32,
     /// Bytes that wait for the disk before clients are no longer read.
@@ -192,6 +194,11 @@ impl Default for NetOptions {
 
 impl Default for StorageOptions {
     fn default() -> Self {
-        StorageOptions { segment_bytes: 64 << 20, sync_delay_max_ms: 200, queue_bytes_max: 64 << 20 }
+        StorageOptions {
+            segment_bytes: 64 << 20,
+            snapshot_log_bytes: 256 << 20,
+            sync_delay_max_ms: 200,
+            queue_bytes_max: 64 << 20,
+        }
     }
 }

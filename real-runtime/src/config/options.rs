@@ -93,6 +93,11 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option("storage", "segment_bytes", "The size of one file of the write-ahead log, in bytes."),
     option(
         "storage",
+        "snapshot_log_bytes",
+        "A snapshot is taken when this many bytes were logged since the last one, and at least twice its size.",
+    ),
+    option(
+        "storage",
         "sync_delay_max_ms",
         "How long a write that no acknowledgement waits for may stay unsynced, in milliseconds.",
     ),
