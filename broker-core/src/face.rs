@@ -8,6 +8,7 @@ use crate::base::ids::{ConnId, Lsn, NodeId, WriteId};
 use crate::base::limits::Limits;
 use crate::base::time::{Instant, WallTime};
 use crate::event::Event;
+pub use crate::storage::{Record, Recovered, Snapshot};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -36,33 +37,6 @@ pub enum Durability {
     Sync,
     /// Written in the background: a crash may lose what was acknowledged shortly before.
     Async,
-}
-
-/// What the driver read from disk before it opened the core.
-#[derive(Clone, Debug, Default)]
-pub struct Recovered {
-    /// The newest good snapshot.
-    pub snapshot: Option<Snapshot>,
-    /// The records after it, without a gap, in order.
-    pub records: Vec<Record>,
-}
-
-/// The state up to one record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The last record whose effect it holds.
-    pub upto: Lsn,
-    /// The state, in the core's own format.
-    pub chunks: Vec<Bytes>,
-}
-
-/// One record of the write-ahead log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// Its number; records have consecutive numbers.
-    pub lsn: Lsn,
-    /// Its content, in the core's own format.
-    pub body: Bytes,
 }
 
 /// What a driver tells the core.

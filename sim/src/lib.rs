@@ -2,5 +2,6 @@
 //!
 //! A [`scenario::Scenario`] is data, a run of it gives a [`history::History`], and checkers read the history only.
 
+pub mod disk;
 pub mod history;
 pub mod scenario;

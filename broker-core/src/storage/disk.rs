@@ -29,6 +29,37 @@ pub trait Disk {
     fn sync_dir(&mut self) -> Result<(), DiskError>;
 }
 
+/// A borrowed disk is one, too.
+impl<D: Disk + ?Sized> Disk for &mut D {
+    fn list(&mut self) -> Result<Vec<String>, DiskError> {
+        (**self).list()
+    }
+    fn create(&mut self, name: &str, len: u64) -> Result<(), DiskError> {
+        (**self).create(name, len)
+    }
+    fn len(&mut self, name: &str) -> Result<u64, DiskError> {
+        (**self).len(name)
+    }
+    fn read_at(&mut self, name: &str, offset: u64, len: usize) -> Result<Vec<u8>, DiskError> {
+        (**self).read_at(name, offset, len)
+    }
+    fn write_at(&mut self, name: &str, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        (**self).write_at(name, offset, data)
+    }
+    fn sync(&mut self, name: &str) -> Result<(), DiskError> {
+        (**self).sync(name)
+    }
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), DiskError> {
+        (**self).rename(from, to)
+    }
+    fn remove(&mut self, name: &str) -> Result<(), DiskError> {
+        (**self).remove(name)
+    }
+    fn sync_dir(&mut self) -> Result<(), DiskError> {
+        (**self).sync_dir()
+    }
+}
+
 /// A call to the disk that failed. Fatal to the node: after a failed write or fsync nothing is known of what is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskError {
@@ -51,6 +82,8 @@ pub enum DiskErrorKind {
     NotFound,
     /// The process or machine went down during the call (simulated disks only).
     Crashed,
+    /// The file is there already.
+    Exists,
     /// Anything else.
     Other,
 }
@@ -60,7 +93,7 @@ impl fmt::Display for DiskError {
         write!(f, "{} of {} failed: {}", self.call, self.file, self.reason)?;
         match self.kind {
             DiskErrorKind::Full => write!(f, "; free some space and start the node again"),
-            DiskErrorKind::NotFound | DiskErrorKind::Crashed | DiskErrorKind::Other => Ok(()),
+            _ => Ok(()),
         }
     }
 }
