@@ -1,5 +1,6 @@
 //! Reason codes of MQTT 5.0, and how 3.1.1 says the same. \[MQTT-2.4\]
 
+use super::packet::PacketType;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -93,6 +94,43 @@ impl ReasonCode {
     /// Whether it says that something failed: 0x80 or more.
     pub const fn is_error(self) -> bool {
         self.code() >= 0x80
+    }
+
+    /// Whether a packet of this type may carry it in 5.0. \[MQTT-2.4\]
+    pub const fn belongs_to(self, packet: PacketType) -> bool {
+        match packet {
+            PacketType::ConnAck => self.belongs_to_conn_ack(),
+            PacketType::PubAck | PacketType::PubRec => {
+                matches!(self.code(), 0x00 | 0x10 | 0x80 | 0x83 | 0x87 | 0x90 | 0x91 | 0x97 | 0x99)
+            }
+            PacketType::PubRel | PacketType::PubComp => matches!(self.code(), 0x00 | 0x92),
+            PacketType::SubAck => matches!(
+                self.code(),
+                0x00..=0x02 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91 | 0x97 | 0x9E | 0xA1 | 0xA2
+            ),
+            PacketType::UnsubAck => {
+                matches!(self.code(), 0x00 | 0x11 | 0x80 | 0x83 | 0x87 | 0x8F | 0x91)
+            }
+            PacketType::Disconnect => self.belongs_to_disconnect(),
+            PacketType::Auth => matches!(self.code(), 0x00 | 0x18 | 0x19),
+            _ => false,
+        }
+    }
+
+    /// \[MQTT-3.2.2.2\]
+    const fn belongs_to_conn_ack(self) -> bool {
+        matches!(
+            self.code(),
+            0x00 | 0x80..=0x8A | 0x8C | 0x90 | 0x95 | 0x97 | 0x99..=0x9D | 0x9F
+        )
+    }
+
+    /// \[MQTT-3.14.2.1\], and 0x8C, which only the table in section 2.4 lists.
+    const fn belongs_to_disconnect(self) -> bool {
+        matches!(
+            self.code(),
+            0x00 | 0x04 | 0x80..=0x83 | 0x87 | 0x89 | 0x8B..=0x90 | 0x93..=0xA2
+        )
     }
 
     /// The return code of a 3.1.1 CONNACK that comes nearest, or `None` where 3.1.1 has the server close the

@@ -93,6 +93,46 @@ pub enum PacketType {
     Auth = 15,
 }
 
+impl PacketType {
+    /// Every type, in the order of their numbers.
+    pub const ALL: [PacketType; 15] = [
+        PacketType::Connect,
+        PacketType::ConnAck,
+        PacketType::Publish,
+        PacketType::PubAck,
+        PacketType::PubRec,
+        PacketType::PubRel,
+        PacketType::PubComp,
+        PacketType::Subscribe,
+        PacketType::SubAck,
+        PacketType::Unsubscribe,
+        PacketType::UnsubAck,
+        PacketType::PingReq,
+        PacketType::PingResp,
+        PacketType::Disconnect,
+        PacketType::Auth,
+    ];
+
+    /// The type with this number, or `None` for 0 and above 15.
+    pub fn new(number: u8) -> Option<Self> {
+        PacketType::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
+    /// The number on the wire: 1 to 15.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    /// The flags beside the type, which all packets but PUBLISH have fixed. \[MQTT-2.1.3\]
+    pub(super) const fn flags(self) -> Option<u8> {
+        match self {
+            PacketType::Publish => None,
+            PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => Some(0b0010),
+            _ => Some(0),
+        }
+    }
+}
+
 /// One control packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packet {
