@@ -3,5 +3,6 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod disk;
 pub mod failure;
 pub mod passwd;

@@ -7,6 +7,7 @@
 //! every file), `frame` (one record), `segment` (one file of records), `snapshot`, `space` (which files there are),
 //! `recovery` (decides what a folder holds, changes nothing), `wal` (the log). The bytes are in `docs/wal-format.md`.
 
+pub mod conformance;
 mod data;
 pub mod disk;
 mod error;

@@ -356,3 +356,6 @@ fn error(call: &'static str, file: &str, kind: DiskErrorKind, reason: &str) -> D
 fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).expect("a simulated file fits into memory")
 }
+
+#[cfg(test)]
+mod tests;
