@@ -1,1 +1,3 @@
-//! Workspace tests; see the folder beside this file.
+//! What the workspace tests share.
+
+pub mod wire;
