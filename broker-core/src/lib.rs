@@ -5,9 +5,15 @@
 
 pub mod auth;
 pub mod base;
+pub mod broker;
 pub mod codec;
 pub mod event;
 pub mod face;
+pub mod message;
+pub mod replication;
+pub mod routing;
+pub mod session;
+pub mod shard;
 pub mod storage;
 pub mod topic;
 

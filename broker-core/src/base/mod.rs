@@ -3,5 +3,6 @@
 pub mod ids;
 pub mod limits;
 pub mod rng;
+pub mod text;
 pub mod time;
 pub mod timers;

@@ -1,6 +1,7 @@
 //! A topic filter: what a subscription asks for.
 
 use super::name::{TopicError, TopicName};
+use crate::base::text;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -34,6 +35,12 @@ impl TopicFilter {
             return Err(TopicError::Null);
         }
         Ok(TopicFilter { share: Some(text.slice_ref(name)), filter: text.slice_ref(filter) })
+    }
+
+    /// The same filter in memory of its own, for a filter that is kept longer than the packet it came in.
+    #[must_use]
+    pub fn owned(&self) -> Self {
+        TopicFilter { share: self.share.as_ref().map(text::own), filter: text::own(&self.filter) }
     }
 
     /// The share name of a shared subscription.

@@ -1,5 +1,6 @@
 //! A topic name: where a message is published.
 
+use crate::base::text;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,6 +26,12 @@ impl TopicName {
             Some(_) => Err(TopicError::WildcardInName),
             None => Ok(TopicName(text)),
         }
+    }
+
+    /// The same name in memory of its own, for a name that is kept longer than the packet it came in.
+    #[must_use]
+    pub fn owned(&self) -> Self {
+        TopicName(text::own(&self.0))
     }
 
     /// The topic as text.

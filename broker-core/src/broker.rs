@@ -1,0 +1,148 @@
+//! The facade: takes inputs to those who decide, and brings their outputs back.
+
+use crate::base::rng::Rng;
+use crate::base::time::{Instant, WallTime};
+use crate::event::Event;
+use crate::face::{Broker, Input, Output, Recovered, Setup, TimerKind};
+use crate::ids::Lsn;
+use crate::replication::local::{self, RecordError};
+use crate::routing::centralized::Centralized;
+use crate::session::Gateway;
+use crate::shard::{Machine, SnapshotError};
+use std::fmt;
+
+/// One node.
+pub struct Node {
+    opened: Instant,
+    wall_at_opening: WallTime,
+    now: Instant,
+    gateway: Gateway,
+    routing: Centralized,
+}
+
+/// Why a node cannot open its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpenError {
+    /// The snapshot cannot be read.
+    Snapshot(SnapshotError),
+    /// A record cannot be read.
+    Record(RecordError),
+    /// A record is missing.
+    Gap {
+        /// The one that was expected.
+        expected: Lsn,
+        /// The one that came.
+        found: Lsn,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Snapshot(error) => error.fmt(f),
+            OpenError::Record(error) => error.fmt(f),
+            OpenError::Gap { expected, found } => {
+                write!(
+                    f,
+                    "record {expected} of the log is missing, the next one is {found}; restore the data folder"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// Opens a node on what was recovered from its disk.
+///
+/// # Errors
+/// If the recovered data cannot be read; nothing was changed then.
+pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, OpenError> {
+    let mut last = Lsn(0);
+    let mut machine = match recovered.snapshot {
+        Some(snapshot) => {
+            last = snapshot.upto;
+            Machine::restore(setup.limits.clone(), &snapshot.chunks).map_err(OpenError::Snapshot)?
+        }
+        None => Machine::new(setup.limits.clone()),
+    };
+    // What connected clients would have seen of these entries, nobody is here to see.
+    let mut effects = Vec::new();
+    let entries = recovered.records.len() as u64;
+    for record in &recovered.records {
+        if record.lsn != last.next() {
+            return Err(OpenError::Gap { expected: last.next(), found: record.lsn });
+        }
+        let entry = local::decode(record).map_err(OpenError::Record)?;
+        machine.apply(&entry, &mut effects);
+        effects.clear();
+        last = record.lsn;
+    }
+    let (sessions, messages) = machine.counts();
+    let wall_at_opening = setup.wall.max(machine.time());
+    let mut gateway = Gateway::new(setup.limits, Rng::from_seed(setup.seed).fork("gateway"));
+    gateway.set_time(now, wall_at_opening);
+    gateway.event(Event::Recovered { entries, last, sessions: sessions as u64, messages: messages as u64 });
+    let mut routing = Centralized::new(machine, last, setup.durability, setup.snapshot_log_bytes);
+    routing.boot(now, &gateway);
+    Ok(Node { opened: now, wall_at_opening, now, gateway, routing })
+}
+
+impl Node {
+    /// The replicated state, to compare and to look at.
+    pub fn machine(&self) -> &Machine {
+        self.routing.machine()
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.gateway.len()
+    }
+
+    /// Decides what clients asked for, applies what is committed, sends what may be sent, until nothing is left to do.
+    fn settle(&mut self) {
+        loop {
+            while let Some(intent) = self.gateway.next_intent() {
+                self.routing.on_intent(intent, &mut self.gateway);
+            }
+            self.routing.advance(&mut self.gateway);
+            self.gateway.pump(self.routing.machine());
+            if !self.gateway.has_intents() {
+                return;
+            }
+        }
+    }
+}
+
+impl Broker for Node {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.now = self.now.max(now);
+        self.gateway.set_time(self.now, self.wall_at_opening + self.now.saturating_since(self.opened));
+        match input {
+            Input::Wake => {
+                if self.gateway.wake().contains(&TimerKind::Expiry) {
+                    self.routing.on_timer(self.now, &mut self.gateway);
+                }
+            }
+            Input::ClientOpened { conn, peer } => self.gateway.open(conn, peer),
+            Input::ClientBytes { conn, bytes } => self.gateway.bytes(conn, bytes),
+            Input::ClientSent { conn, bytes } => self.gateway.sent(conn, bytes),
+            Input::ClientClosed { conn } => self.gateway.lost(conn),
+            Input::Authenticated { conn, decision } => self.gateway.authenticated(conn, decision),
+            Input::Persisted { write } => self.routing.on_persisted(write, &mut self.gateway),
+            Input::SnapshotStored { .. } => self.routing.on_snapshot_stored(),
+            Input::Shutdown => self.gateway.stop(),
+        }
+        self.settle();
+    }
+
+    fn drain(&mut self, out: &mut Vec<Output>) {
+        self.settle();
+        self.routing.drain(self.now, &mut self.gateway);
+        self.gateway.drain(out);
+    }
+
+    fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        self.gateway.deadline()
+    }
+}

@@ -1,0 +1,7 @@
+//! What orders entries and says when one is committed. On a single node: the node's own log.
+
+pub mod local;
+pub mod receipt;
+
+pub use local::LocalGroup;
+pub use receipt::{Committed, Owed, Receipt};

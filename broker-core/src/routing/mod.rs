@@ -1,0 +1,5 @@
+//! The architectures: where a session lives, who hears a publish, when it may be acknowledged, what survives a crash.
+//! One file each, with the same verbs in the same order: `on_intent`, `on_persisted`, `on_timer`.
+
+pub mod centralized;
+mod ticket;

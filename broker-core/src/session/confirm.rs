@@ -1,0 +1,269 @@
+//! Answers that routing lets go: what they depended on is committed.
+
+use super::alias;
+use super::gateway::{Attaching, Conn, Gateway, State};
+use super::link::{self, ClientLimits, Link};
+use super::window::Window;
+use crate::base::ids::{ConnId, PacketId, Position};
+use crate::base::time::Duration;
+use crate::codec::packet::{Ack, ConnAck, Packet, QoS, SubAck, SubscriptionOptions, UnsubAck, Version};
+use crate::codec::{self, ReasonCode};
+use crate::event::Event;
+use crate::face::{Output, TimerKind};
+use crate::message::Message;
+use crate::replication::{Committed, Owed, Receipt};
+use crate::session::Intent;
+use crate::shard::session::Subscription;
+use crate::shard::{Attachment, Detach};
+use crate::topic::TopicFilter;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::rc::Rc;
+
+/// What an answer says.
+#[derive(Debug)]
+pub enum Answer {
+    /// One reason code.
+    Reason(ReasonCode),
+    /// One for each filter.
+    Reasons(Vec<ReasonCode>),
+}
+
+impl Gateway {
+    /// Sends an answer whose time has come. If the connection is gone, nobody is told.
+    pub fn confirm(&mut self, receipt: Receipt, committed: Committed, answer: Answer) {
+        let id = receipt.conn();
+        let (reason, reasons) = match answer {
+            Answer::Reason(reason) => (reason, Vec::new()),
+            Answer::Reasons(reasons) => (ReasonCode::Success, reasons),
+        };
+        match receipt.spend(committed) {
+            Owed::PubAck(packet) => {
+                self.answered(id);
+                self.send(id, &Packet::PubAck(Ack::new(packet, reason)));
+            }
+            Owed::PubRec(packet) => {
+                if reason.is_error() {
+                    self.refused(id, packet);
+                }
+                self.send(id, &Packet::PubRec(Ack::new(packet, reason)));
+            }
+            Owed::PubComp(packet) => {
+                self.answered(id);
+                self.send(id, &Packet::PubComp(Ack::new(packet, reason)));
+            }
+            Owed::PubRel(position) => self.release(id, position),
+            Owed::SubAck(packet) => {
+                self.send(
+                    id,
+                    &Packet::SubAck(SubAck { id: packet, properties: Default::default(), reasons }),
+                );
+            }
+            Owed::UnsubAck(packet) => {
+                self.send(
+                    id,
+                    &Packet::UnsubAck(UnsubAck { id: packet, properties: Default::default(), reasons }),
+                );
+            }
+            Owed::Close => {
+                self.hand_out(id);
+                if self.conns.remove(&id).is_some() {
+                    self.timers.clear(TimerKind::KeepAlive(id));
+                    self.out.push(Output::CloseClient { conn: id });
+                }
+            }
+            Owed::ConnAck => {
+                self.refuse(id, super::refuse::Refusal::connect(reason, "the attach was refused"));
+            }
+        }
+    }
+
+    /// The attach is committed: CONNACK, and the connection is open. `base` is where the shard's queue begins.
+    pub fn confirm_attach(
+        &mut self,
+        receipt: Receipt,
+        committed: Committed,
+        session: Attachment,
+        present: bool,
+        durable: bool,
+        base: Position,
+    ) {
+        let id = receipt.conn();
+        assert_eq!(receipt.spend(committed), Owed::ConnAck, "an attach owes CONNACK");
+        let attaching = match self.conns.get_mut(&id) {
+            Some(Conn { state: state @ State::Attaching(_), .. }) => std::mem::replace(state, State::Closing),
+            _ => State::Closing,
+        };
+        let State::Attaching(attaching) = attaching else {
+            // The client did not wait for the answer.
+            let detach = Detach { session, expiry_s: None, discard_will: false, sent: base };
+            self.intents.push_back(Intent::Detach { receipt: None, detach });
+            return;
+        };
+        self.forget_attaching(id, &attaching.connect.client_id);
+        let link = self.link_of(&attaching, session, durable, base);
+        self.send_connack(id, &attaching, present);
+        self.event(Event::Connected {
+            conn: id,
+            client_id: link.client_id.clone(),
+            protocol: link.version.level(),
+            session_present: present,
+        });
+        self.attached.insert(session.incarnation, id);
+        self.clients.insert(link.client_id.clone(), id);
+        self.timers.clear(TimerKind::ConnectTimeout(id));
+        if let Some(silence_max) = link.silence_max {
+            self.timers.set(TimerKind::KeepAlive(id), self.now + silence_max);
+        }
+        self.conns.get_mut(&id).expect("it was attaching").state = State::Open(Box::new(link));
+        self.ready.push(id);
+        self.process(id);
+    }
+
+    fn link_of(&self, attaching: &Attaching, session: Attachment, durable: bool, base: Position) -> Link {
+        let connect = &attaching.connect;
+        let properties = &connect.properties;
+        let limits = ClientLimits {
+            receive_max: attaching.receive_max,
+            packet_bytes_max: properties.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get),
+            topic_alias_max: properties.topic_alias_max.unwrap_or(0).min(self.limits.topic_alias_out_max),
+            problem_information: properties.request_problem_information.unwrap_or(true),
+        };
+        let keep_alive = Duration::from_secs(u64::from(attaching.keep_alive_s));
+        Link {
+            client_id: connect.client_id.clone(),
+            session,
+            durable,
+            expiry_s: attaching.expiry_s,
+            version: connect.version,
+            permissions: attaching.permissions.clone(),
+            silence_max: (attaching.keep_alive_s > 0).then(|| keep_alive * 3 / 2),
+            last_heard: self.now,
+            limits,
+            aliases_in: alias::Incoming::default(),
+            aliases_out: alias::Outgoing::new(limits.topic_alias_max),
+            inbound: BTreeSet::new(),
+            unanswered: 0,
+            uncommitted: 0,
+            subscriptions: BTreeMap::new(),
+            local: Window::new(link::LOCAL, Position(0)),
+            local_queue: VecDeque::new(),
+            local_queue_bytes: 0,
+            shard: Window::new(link::SHARD, base),
+            progress: Vec::new(),
+        }
+    }
+
+    fn send_connack(&mut self, id: ConnId, attaching: &Attaching, present: bool) {
+        let connect = &attaching.connect;
+        let mut connack = ConnAck::new(present, ReasonCode::Success);
+        if connect.version == Version::V5 {
+            let properties = &mut connack.properties;
+            let asked = connect.properties.session_expiry_s.unwrap_or(0);
+            properties.session_expiry_s = (asked != attaching.expiry_s).then_some(attaching.expiry_s);
+            properties.receive_max = NonZeroU16::new(self.limits.receive_max);
+            properties.packet_bytes_max = NonZeroU32::new(self.limits.packet_bytes_max);
+            properties.assigned_client_id = attaching.assigned.then(|| connect.client_id.clone());
+            properties.topic_alias_max = Some(self.limits.topic_alias_max).filter(|max| *max > 0);
+            let changed = attaching.keep_alive_s != connect.keep_alive_s;
+            properties.server_keep_alive_s = changed.then_some(attaching.keep_alive_s);
+        }
+        let conn = self.conns.get_mut(&id).expect("it is attaching");
+        if conn.outbox.is_clean() {
+            self.dirty.push(id);
+        }
+        codec::encode(connect.version, &Packet::ConnAck(connack), &mut conn.outbox.buffer);
+    }
+
+    /// Another connection took the session over: this one ends, and its session is not its to detach. \[MQTT-3.1.4-3\]
+    pub fn evict(&mut self, session: Attachment) {
+        let Some(&id) = self.attached.get(&session.incarnation) else { return };
+        self.send_disconnect(
+            id,
+            ReasonCode::SessionTakenOver,
+            "another connection uses this client identifier",
+        );
+        self.hand_out(id);
+        self.timers.clear(TimerKind::KeepAlive(id));
+        let Some(Conn { state: State::Open(link) | State::Frozen(link), .. }) = self.conns.remove(&id) else {
+            return;
+        };
+        assert_eq!(link.session, session, "what is attached is what was evicted");
+        self.leave(id, &link);
+        self.out.push(Output::CloseClient { conn: id });
+        self.event(Event::Disconnected {
+            conn: id,
+            client_id: Some(link.client_id),
+            code: ReasonCode::SessionTakenOver.code(),
+            why: "another connection took its session over".to_owned(),
+        });
+    }
+
+    /// Adds a subscription of a clean session. Says the granted QoS and whether the subscription is new.
+    pub fn hub_subscribe(
+        &mut self,
+        id: ConnId,
+        filter: &TopicFilter,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+    ) -> Result<(QoS, bool), ReasonCode> {
+        let subscriptions_max = self.limits.subscriptions_max as usize;
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else {
+            return Err(ReasonCode::UnspecifiedError);
+        };
+        let new = !link.subscriptions.contains_key(filter);
+        if new && link.subscriptions.len() >= subscriptions_max {
+            let client_id = Some(link.client_id.clone());
+            self.event(Event::LimitReached { limit: "subscriptions_max", client_id });
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        let subscription = Subscription { options, id: subscription_id };
+        link.subscriptions.insert(filter.clone(), subscription);
+        self.hub.subscribe(id, filter, subscription);
+        Ok((options.qos, new))
+    }
+
+    /// Removes a subscription of a clean session. Says whether it existed.
+    pub fn hub_unsubscribe(&mut self, id: ConnId, filter: &TopicFilter) -> bool {
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return false };
+        let existed = link.subscriptions.remove(filter).is_some();
+        if existed {
+            self.hub.unsubscribe(id, filter);
+        }
+        existed
+    }
+
+    /// Hands a retained message to a clean session that subscribed. \[MQTT-3.3.1-8\]
+    pub fn deliver_retained(
+        &mut self,
+        id: ConnId,
+        message: &Rc<Message>,
+        qos: QoS,
+        subscription_id: Option<u32>,
+    ) {
+        let ids = subscription_id.into_iter().collect();
+        self.deliver(id, message, message.qos.min(qos), true, ids);
+    }
+
+    fn answered(&mut self, id: ConnId) {
+        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+            link.unanswered = link.unanswered.saturating_sub(1);
+        }
+    }
+
+    /// A QoS 2 publish was refused: that ends it, and frees its identifier. \[MQTT-4.3.3-9\]
+    fn refused(&mut self, id: ConnId, packet: PacketId) {
+        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+            link.unanswered = link.unanswered.saturating_sub(1);
+            link.inbound.remove(&packet);
+        }
+    }
+
+    /// The receipt of a QoS 2 message is on disk: PUBREL may go.
+    fn release(&mut self, id: ConnId, position: Position) {
+        let link = self.conns.get_mut(&id).and_then(Conn::link_mut);
+        if let Some(packet) = link.and_then(|link| link.shard.on_received_committed(position)) {
+            self.send(id, &Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! All connections of a node.
+
+use super::hub::{Hub, Route};
+use super::intent::Intent;
+use super::link::Link;
+use super::outbox::Outbox;
+use crate::auth::Permissions;
+use crate::base::ids::{ConnId, Incarnation};
+use crate::base::limits::Limits;
+use crate::base::rng::Rng;
+use crate::base::time::{Duration, Instant, WallTime};
+use crate::base::timers::Timers;
+use crate::codec::packet::{Connect, Version};
+use crate::codec::{Framer, ReasonCode};
+use crate::event::Event;
+use crate::face::{Output, TimerKind};
+use crate::shard::Detach;
+use bytes::Bytes;
+use bytestring::ByteString;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Progress of consumers is written down at the latest so long after it was made.
+pub(super) const PROGRESS_DELAY: Duration = Duration::from_millis(100);
+
+/// How far a connection has got.
+#[derive(Debug)]
+pub(super) enum State {
+    /// Nothing was received.
+    AwaitingConnect,
+    /// The driver was asked who this is.
+    Authenticating(Box<Connect>),
+    /// The attach was proposed.
+    Attaching(Box<Attaching>),
+    /// CONNACK was sent.
+    Open(Box<Link>),
+    /// It was taken over: what still comes is ignored until the attach of the new connection is committed.
+    Frozen(Box<Link>),
+    /// DISCONNECT was received, or the attach was given up: what still comes is ignored.
+    Closing,
+}
+
+/// What CONNACK will say and the link will need.
+#[derive(Debug)]
+pub(super) struct Attaching {
+    pub(super) connect: Box<Connect>,
+    pub(super) assigned: bool,
+    pub(super) expiry_s: u32,
+    pub(super) keep_alive_s: u16,
+    pub(super) receive_max: u16,
+    pub(super) permissions: Arc<Permissions>,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub(super) peer: String,
+    pub(super) framer: Framer,
+    pub(super) outbox: Outbox,
+    /// What it speaks, once that is known.
+    pub(super) version: Option<Version>,
+    pub(super) state: State,
+    pub(super) reading: bool,
+}
+
+/// All connections of a node, and what they share.
+#[derive(Debug)]
+pub struct Gateway {
+    pub(super) limits: Limits,
+    pub(super) rng: Rng,
+    pub(super) now: Instant,
+    pub(super) wall: WallTime,
+    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) attached: BTreeMap<Incarnation, ConnId>,
+    /// Connections whose attach was proposed last, by client identifier.
+    pub(super) attaching: BTreeMap<ByteString, ConnId>,
+    /// Open connections by client identifier.
+    pub(super) clients: BTreeMap<ByteString, ConnId>,
+    pub(super) hub: Hub,
+    pub(super) routes: Vec<Route>,
+    pub(super) timers: Timers<TimerKind>,
+    pub(super) intents: VecDeque<Intent>,
+    /// Connections with bytes to hand out.
+    pub(super) dirty: Vec<ConnId>,
+    /// Connections that may send more of the shard's queue.
+    pub(super) ready: Vec<ConnId>,
+    /// Connections with steps to propose.
+    pub(super) progressed: Vec<ConnId>,
+    pub(super) out: Vec<Output>,
+    pub(super) stopping: bool,
+}
+
+impl Gateway {
+    /// No connection.
+    pub fn new(limits: Limits, rng: Rng) -> Self {
+        Gateway {
+            limits,
+            rng,
+            now: Instant::ZERO,
+            wall: WallTime::default(),
+            conns: BTreeMap::new(),
+            attached: BTreeMap::new(),
+            attaching: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            hub: Hub::new(),
+            routes: Vec::new(),
+            timers: Timers::new(),
+            intents: VecDeque::new(),
+            dirty: Vec::new(),
+            ready: Vec::new(),
+            progressed: Vec::new(),
+            out: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// Sets the time of this turn.
+    pub fn set_time(&mut self, now: Instant, wall: WallTime) {
+        (self.now, self.wall) = (now, wall);
+    }
+
+    /// The time of this turn.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The shard time of this turn.
+    pub fn wall(&self) -> WallTime {
+        self.wall
+    }
+
+    /// A connection was accepted by the driver.
+    pub fn open(&mut self, id: ConnId, peer: String) {
+        let conn = Conn {
+            peer,
+            framer: Framer::new(self.limits.packet_bytes_max),
+            outbox: Outbox::default(),
+            version: None,
+            state: State::AwaitingConnect,
+            reading: true,
+        };
+        let replaced = self.conns.insert(id, conn);
+        assert!(replaced.is_none(), "connection {id} was opened twice");
+        let timeout = Duration::from_millis(u64::from(self.limits.connect_timeout_ms));
+        self.timers.set(TimerKind::ConnectTimeout(id), self.now + timeout);
+    }
+
+    /// Bytes arrived.
+    pub fn bytes(&mut self, id: ConnId, bytes: Bytes) {
+        let early_bytes_max = self.limits.packet_bytes_max as usize + 65_536;
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        match &mut conn.state {
+            State::Closing | State::Frozen(_) => return,
+            State::Open(link) => link.last_heard = self.now,
+            // What a client sends before CONNACK waits here.
+            State::Authenticating(_) | State::Attaching(_) if conn.framer.held_bytes() > early_bytes_max => {
+                self.close(id, ReasonCode::QuotaExceeded, "it sent too much before CONNACK");
+                return;
+            }
+            State::Authenticating(_) | State::Attaching(_) | State::AwaitingConnect => {}
+        }
+        conn.framer.push(bytes);
+        self.process(id);
+    }
+
+    /// Takes complete packets off what has arrived, as long as the connection's state lets it.
+    pub(super) fn process(&mut self, id: ConnId) {
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            if !matches!(conn.state, State::AwaitingConnect | State::Open(_)) {
+                return;
+            }
+            let frame = match conn.framer.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(error) => {
+                    self.refuse(id, error);
+                    return;
+                }
+            };
+            let result = match conn.state {
+                State::AwaitingConnect => self.on_connect(id, frame),
+                _ => self.on_frame(id, frame),
+            };
+            if let Err(refusal) = result {
+                self.refuse(id, refusal);
+                return;
+            }
+        }
+    }
+
+    /// The socket took bytes.
+    pub fn sent(&mut self, id: ConnId, bytes: usize) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.outbox.sent(bytes);
+        self.pump_local(id);
+        self.ready.push(id);
+    }
+
+    /// The driver lost the connection.
+    pub fn lost(&mut self, id: ConnId) {
+        self.forget(id, ReasonCode::UnspecifiedError, "the connection was lost");
+    }
+
+    /// Ends every connection: the node stops.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+        let all: Vec<ConnId> = self.conns.keys().copied().collect();
+        for id in all {
+            self.close(id, ReasonCode::ServerShuttingDown, "the node stops");
+        }
+    }
+
+    /// Ends a connection: tells the client why (in MQTT 5.0), lets the driver close it, and proposes the detach.
+    pub(super) fn close(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
+        self.send_disconnect(id, reason, why);
+        self.hand_out(id);
+        self.forget(id, reason, why);
+        self.out.push(Output::CloseClient { conn: id });
+    }
+
+    /// Forgets a connection, and proposes the detach of its session.
+    fn forget(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
+        let Some(conn) = self.conns.remove(&id) else { return };
+        self.timers.clear(TimerKind::ConnectTimeout(id));
+        self.timers.clear(TimerKind::KeepAlive(id));
+        let client_id = match conn.state {
+            State::Open(link) => {
+                let client_id = link.client_id.clone();
+                self.detach(id, *link, None, None, false);
+                Some(client_id)
+            }
+            // The attach that took its session over is on its way.
+            State::Frozen(link) => {
+                self.leave(id, &link);
+                Some(link.client_id)
+            }
+            State::Authenticating(connect) => Some(connect.client_id),
+            // Its attach will still be committed: `confirm_attach` then finds no connection, and detaches.
+            State::Attaching(attaching) => {
+                self.forget_attaching(id, &attaching.connect.client_id);
+                Some(attaching.connect.client_id)
+            }
+            State::AwaitingConnect | State::Closing => None,
+        };
+        self.event(Event::Disconnected { conn: id, client_id, code: reason.code(), why: why.to_owned() });
+    }
+
+    /// Proposes what a link leaves behind: its progress, and the end of its attachment.
+    pub(super) fn detach(
+        &mut self,
+        id: ConnId,
+        mut link: Link,
+        receipt: Option<crate::replication::Receipt>,
+        expiry_s: Option<u32>,
+        discard_will: bool,
+    ) {
+        self.leave(id, &link);
+        self.propose_progress(&mut link);
+        let detach = Detach { session: link.session, expiry_s, discard_will, sent: link.sent() };
+        self.intents.push_back(Intent::Detach { receipt, detach });
+    }
+
+    /// Takes a link out of everything that leads to it.
+    pub(super) fn leave(&mut self, id: ConnId, link: &Link) {
+        for filter in link.subscriptions.keys() {
+            self.hub.unsubscribe(id, filter);
+        }
+        self.attached.remove(&link.session.incarnation);
+        self.clients.remove(&link.client_id);
+    }
+
+    /// A connection does not attach any more, or has attached.
+    pub(super) fn forget_attaching(&mut self, id: ConnId, client_id: &ByteString) {
+        if self.attaching.get(client_id) == Some(&id) {
+            self.attaching.remove(client_id);
+        }
+    }
+
+    /// Proposes the steps that a link has gathered.
+    pub(super) fn propose_progress(&mut self, link: &mut Link) {
+        if !link.progress.is_empty() {
+            let steps = std::mem::take(&mut link.progress);
+            self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
+        }
+    }
+
+    /// Whether anything but connections has to be looked at on a wake-up.
+    pub fn wake(&mut self) -> Vec<TimerKind> {
+        let mut due = Vec::new();
+        while let Some(kind) = self.timers.pop_due(self.now) {
+            match kind {
+                TimerKind::ConnectTimeout(id) => {
+                    self.close(id, ReasonCode::ProtocolError, "it sent no CONNECT in time");
+                }
+                TimerKind::KeepAlive(id) => self.check_silence(id),
+                TimerKind::Progress => self.propose_all_progress(),
+                TimerKind::Expiry => due.push(kind),
+            }
+        }
+        due
+    }
+
+    /// Closes a client that was silent for one and a half times its keep alive; looks again later if it was not. \[MQTT-3.1.2-22\]
+    fn check_silence(&mut self, id: ConnId) {
+        let Some(Conn { state: State::Open(link), .. }) = self.conns.get(&id) else { return };
+        let Some(silence_max) = link.silence_max else { return };
+        let end = link.last_heard + silence_max;
+        if end > self.now {
+            self.timers.set(TimerKind::KeepAlive(id), end);
+        } else {
+            self.close(id, ReasonCode::KeepAliveTimeout, "it was silent for 1.5 times its keep alive");
+        }
+    }
+
+    fn propose_all_progress(&mut self) {
+        for id in std::mem::take(&mut self.progressed) {
+            let Some(Conn { state: State::Open(link), .. }) = self.conns.get_mut(&id) else { continue };
+            if !link.progress.is_empty() {
+                let steps = std::mem::take(&mut link.progress);
+                self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
+            }
+        }
+    }
+
+    /// Whether anything is left for routing to decide.
+    pub fn has_intents(&self) -> bool {
+        !self.intents.is_empty()
+    }
+
+    /// The next thing for routing to decide.
+    pub fn next_intent(&mut self) -> Option<Intent> {
+        self.intents.pop_front()
+    }
+
+    /// The deadlines of connections, and the one that routing set.
+    pub fn timers(&mut self) -> &mut Timers<TimerKind> {
+        &mut self.timers
+    }
+
+    /// The next deadline.
+    pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        self.timers.next()
+    }
+
+    /// Something happened.
+    pub fn event(&mut self, event: Event) {
+        self.out.push(Output::Event(event));
+    }
+
+    /// Asks the driver for something.
+    pub fn output(&mut self, output: Output) {
+        self.out.push(output);
+    }
+
+    /// How many connections are open.
+    pub fn len(&self) -> usize {
+        self.conns.len()
+    }
+
+    /// Whether no connection is open.
+    pub fn is_empty(&self) -> bool {
+        self.conns.is_empty()
+    }
+
+    /// Hands out everything that was gathered, one run of bytes a connection.
+    pub fn drain(&mut self, out: &mut Vec<Output>) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            self.hand_out(id);
+        }
+        self.dirty = dirty;
+        out.append(&mut self.out);
+    }
+
+    pub(super) fn hand_out(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        for bytes in conn.outbox.take() {
+            self.out.push(Output::SendClient { conn: id, bytes });
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Who of the connected clean sessions hears a topic.
+
+use crate::base::ids::ConnId;
+use crate::codec::packet::QoS;
+use crate::message::Message;
+use crate::shard::session::Subscription;
+use crate::topic::trie::SubscriptionTrie;
+use crate::topic::{TopicFilter, TopicName};
+
+/// How a message is to be delivered on one connection: of overlapping subscriptions the highest QoS and every identifier.
+/// \[MQTT-3.3.4-2, -3\]
+#[derive(Debug)]
+pub struct Route {
+    /// Where.
+    pub conn: ConnId,
+    /// The QoS to deliver with.
+    pub qos: QoS,
+    /// The RETAIN flag to send.
+    pub retain: bool,
+    /// Whether only subscriptions with No Local match.
+    pub no_local: bool,
+    /// Subscription identifiers to send.
+    pub subscription_ids: Vec<u32>,
+}
+
+/// The subscriptions of the connected clean sessions.
+#[derive(Debug)]
+pub struct Hub {
+    routes: SubscriptionTrie<ConnId, Subscription>,
+}
+
+impl Hub {
+    /// Nobody hears anything.
+    pub fn new() -> Self {
+        Hub { routes: SubscriptionTrie::new() }
+    }
+
+    /// Adds or replaces a subscription.
+    pub fn subscribe(&mut self, conn: ConnId, filter: &TopicFilter, subscription: Subscription) {
+        self.routes.insert(filter, conn, subscription);
+    }
+
+    /// Removes a subscription.
+    pub fn unsubscribe(&mut self, conn: ConnId, filter: &TopicFilter) {
+        self.routes.remove(filter, &conn);
+    }
+
+    /// Fills `found` with a route for each connection that hears `topic`, in the order of connections.
+    pub fn routes(&self, topic: &TopicName, message: &Message, found: &mut Vec<Route>) {
+        found.clear();
+        if self.routes.is_empty() {
+            return;
+        }
+        self.routes.for_each_match(topic, |conn, subscription| {
+            found.push(Route {
+                conn: *conn,
+                qos: message.qos.min(subscription.options.qos),
+                retain: message.retain && subscription.options.retain_as_published,
+                no_local: subscription.options.no_local,
+                subscription_ids: subscription.id.into_iter().collect(),
+            });
+        });
+        if found.is_sorted_by(|a, b| a.conn < b.conn) {
+            return;
+        }
+        found.sort_by_key(|route| route.conn);
+        found.dedup_by(|later, kept| {
+            let same = later.conn == kept.conn;
+            if same {
+                kept.merge(later);
+            }
+            same
+        });
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Hub::new()
+    }
+}
+
+impl Route {
+    fn merge(&mut self, other: &mut Route) {
+        self.qos = self.qos.max(other.qos);
+        self.retain |= other.retain;
+        self.no_local &= other.no_local;
+        self.subscription_ids.append(&mut other.subscription_ids);
+    }
+}

@@ -1,0 +1,318 @@
+//! Messages on their way to connected clients.
+
+use super::alias::Naming;
+use super::gateway::{Conn, Gateway, PROGRESS_DELAY, State};
+use super::link::{Delivery, Link};
+use crate::auth::Action;
+use crate::base::ids::{ConnId, Incarnation, PacketId};
+use crate::base::limits::Limits;
+use crate::base::time::WallTime;
+use crate::codec::packet::{Ack, Packet, QoS, Version};
+use crate::codec::{self, PublishHead, ReasonCode};
+use crate::event::{DropReason, Event};
+use crate::face::TimerKind;
+use crate::message::Message;
+use crate::shard::Machine;
+use crate::shard::machine::read::Pending;
+use bytestring::ByteString;
+use std::rc::Rc;
+
+/// How one message goes out on one connection.
+#[derive(Clone, Copy)]
+struct Shape<'a> {
+    dup: bool,
+    qos: QoS,
+    retain: bool,
+    id: Option<PacketId>,
+    subscription_ids: &'a [u32],
+}
+
+impl Gateway {
+    /// Hands a message that took effect to every connected clean session that hears it. True if there is one.
+    pub fn deliver_live(&mut self, message: &Rc<Message>) -> bool {
+        let mut routes = std::mem::take(&mut self.routes);
+        self.hub.routes(&message.topic, message, &mut routes);
+        let matched = !routes.is_empty();
+        for route in routes.drain(..) {
+            let Some(link) = self.conns.get_mut(&route.conn).and_then(Conn::link_mut) else { continue };
+            if route.no_local && link.client_id == message.publisher {
+                continue;
+            }
+            self.deliver(route.conn, message, route.qos, route.retain, route.subscription_ids);
+        }
+        self.routes = routes;
+        matched
+    }
+
+    /// Hands a QoS 0 message to a session of the machine, if it is connected here.
+    pub fn deliver_volatile(
+        &mut self,
+        session: Incarnation,
+        message: &Rc<Message>,
+        retain: bool,
+        ids: Vec<u32>,
+    ) {
+        if let Some(conn) = self.attached.get(&session) {
+            self.deliver(*conn, message, QoS::AtMostOnce, retain, ids);
+        }
+    }
+
+    /// Sends a message to a clean session (or QoS 0 to any), or queues it there if its window is full.
+    pub(super) fn deliver(
+        &mut self,
+        id: ConnId,
+        message: &Rc<Message>,
+        qos: QoS,
+        retain: bool,
+        ids: Vec<u32>,
+    ) {
+        let (wall, outbox_bytes_max) = (self.wall, self.limits.outbox_bytes_max as usize);
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let State::Open(link) = &mut conn.state else { return };
+        if qos == QoS::AtMostOnce {
+            let room = conn.outbox.bytes() + message.payload.len() <= outbox_bytes_max;
+            let result =
+                if room { admit(link, message, &ids, wall, false) } else { Err(DropReason::SlowConsumer) };
+            match result {
+                Ok(()) => {
+                    let shape = Shape { dup: false, qos, retain, id: None, subscription_ids: &ids };
+                    if write_publish(conn, message, shape, wall) {
+                        self.dirty.push(id);
+                    }
+                }
+                Err(reason) => self.record_drop(id, message, reason),
+            }
+            return;
+        }
+        let delivery = Delivery { message: message.clone(), qos, retain, subscription_ids: ids };
+        if !has_room(link, &delivery, &self.limits) {
+            self.record_drop(id, message, DropReason::QueueFull);
+            return;
+        }
+        link.local_queue_bytes += message.size();
+        link.local_queue.push_back(delivery);
+        if link.local_queue.len() == 1 {
+            self.pump_local(id);
+        }
+    }
+
+    /// Sends what the window of a clean session lets through.
+    pub(super) fn pump_local(&mut self, id: ConnId) {
+        let (wall, outbox_room) = (self.wall, self.limits.outbox_bytes_max as usize / 2);
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let State::Open(link) = &mut conn.state else { return };
+            if link.quota() == 0 || conn.outbox.bytes() > outbox_room {
+                return;
+            }
+            let Some(Delivery { message, qos, retain, subscription_ids }) = link.local_queue.pop_front()
+            else {
+                return;
+            };
+            link.local_queue_bytes -= message.size();
+            match admit(link, &message, &subscription_ids, wall, false) {
+                Ok(()) => {
+                    let packet = link.local.send_publish(qos);
+                    let shape = Shape {
+                        dup: false,
+                        qos,
+                        retain,
+                        id: Some(packet),
+                        subscription_ids: &subscription_ids,
+                    };
+                    if write_publish(conn, &message, shape, wall) {
+                        self.dirty.push(id);
+                    }
+                }
+                Err(reason) => self.record_drop(id, &message, reason),
+            }
+        }
+    }
+
+    /// A session of the machine has something new in its queue.
+    pub fn set_ready(&mut self, session: Incarnation) {
+        if let Some(conn) = self.attached.get(&session) {
+            self.ready.push(*conn);
+        }
+    }
+
+    /// Sends what the windows of sessions of the machine let through.
+    pub fn pump(&mut self, machine: &Machine) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for id in ready.drain(..) {
+            self.pump_shard(id, machine);
+        }
+        // What pumping made ready again (progress at the end of the span) waits for its commit anyway.
+        ready.append(&mut self.ready);
+        ready.clear();
+        self.ready = ready;
+    }
+
+    fn pump_shard(&mut self, id: ConnId, machine: &Machine) {
+        let (wall, outbox_room) = (self.wall, self.limits.outbox_bytes_max as usize / 2);
+        loop {
+            let Some(conn) = self.conns.get_mut(&id) else { return };
+            let State::Open(link) = &mut conn.state else { return };
+            let session = link.session.incarnation;
+            let Some(record) = machine.session(session) else { return };
+            let position = link.shard.next();
+            let Some(pending) = machine.pending(session, position) else { return };
+            if position >= record.send_end() {
+                self.propose_progress_of(id);
+                return;
+            }
+            if matches!(pending, Pending::Done) {
+                link.shard.skip();
+                continue;
+            }
+            if link.quota() == 0 || conn.outbox.bytes() > outbox_room {
+                return;
+            }
+            match pending {
+                Pending::Done => {}
+                Pending::Release => {
+                    let packet = link.shard.send_release();
+                    self.send(id, &Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+                }
+                Pending::Message { queued, message, maybe_sent } => {
+                    let ids = &queued.subscription_ids;
+                    match admit(link, message, ids, wall, maybe_sent) {
+                        Ok(()) => {
+                            let packet = Some(link.shard.send_publish(queued.qos));
+                            let shape = Shape {
+                                dup: maybe_sent,
+                                qos: queued.qos,
+                                retain: queued.retain,
+                                id: packet,
+                                subscription_ids: ids,
+                            };
+                            if write_publish(conn, message, shape, wall) {
+                                self.dirty.push(id);
+                            }
+                        }
+                        Err(reason) => {
+                            link.shard.skip();
+                            self.record_drop(id, message, reason);
+                            self.progress(id, position);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn propose_progress_of(&mut self, id: ConnId) {
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
+        if !link.progress.is_empty() {
+            let (session, steps) = (link.session, std::mem::take(&mut link.progress));
+            self.intents.push_back(super::Intent::Progress { session, receipt: None, steps });
+        }
+    }
+
+    /// Sends a packet that is not PUBLISH, as long as the client takes packets of its size.
+    pub(super) fn send(&mut self, id: ConnId, packet: &Packet) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let (State::Open(link) | State::Frozen(link)) = &conn.state else { return };
+        let (version, max) = (link.version, link.limits.packet_bytes_max);
+        if conn.outbox.is_clean() {
+            self.dirty.push(id);
+        }
+        if codec::encoded_len(version, packet) <= max as usize {
+            codec::encode(version, packet, &mut conn.outbox.buffer);
+            return;
+        }
+        let mut packet = packet.clone();
+        if codec::fit(version, &mut packet, max) {
+            codec::encode(version, &packet, &mut conn.outbox.buffer);
+        }
+    }
+
+    /// Notes that a connection has progress to be written down within [`PROGRESS_DELAY`].
+    pub(super) fn note_progress(&mut self, id: ConnId) {
+        self.progressed.push(id);
+        if self.timers.get(TimerKind::Progress).is_none() {
+            self.timers.set(TimerKind::Progress, self.now + PROGRESS_DELAY);
+        }
+    }
+
+    fn record_drop(&mut self, id: ConnId, message: &Message, reason: DropReason) {
+        let client_id = self.conns.get_mut(&id).and_then(Conn::link_mut).map(|link| link.client_id.clone());
+        self.event(drop_event(client_id, message, reason));
+    }
+}
+
+/// The record of a message that does not reach a session.
+pub fn drop_event(client_id: Option<ByteString>, message: &Message, reason: DropReason) -> Event {
+    Event::Dropped {
+        client_id,
+        topic: message.topic.text().clone(),
+        payload: message.payload.clone(),
+        reason,
+    }
+}
+
+/// Whether a message may be sent to this client now.
+fn admit(
+    link: &Link,
+    message: &Message,
+    ids: &[u32],
+    wall: WallTime,
+    maybe_sent: bool,
+) -> Result<(), DropReason> {
+    // What may have been sent already is sent again to the end. [MQTT-4.3.3-7, -13]
+    if !maybe_sent && message.is_expired(wall) {
+        return Err(DropReason::Expired);
+    }
+    if !link.permissions.allows(Action::Subscribe, &message.topic) {
+        return Err(DropReason::NotAuthorized);
+    }
+    if link.limits.packet_bytes_max < u32::MAX {
+        // With a new alias, the longest form.
+        let longest = Shape { dup: false, qos: message.qos, retain: false, id: None, subscription_ids: ids };
+        let bytes = head(message, longest, message.topic.as_str(), wall).packet_bytes(link.version);
+        let alias_and_id = 3 + 2;
+        if bytes + alias_and_id > link.limits.packet_bytes_max as usize {
+            return Err(DropReason::PacketTooLarge);
+        }
+    }
+    Ok(())
+}
+
+fn has_room(link: &Link, delivery: &Delivery, limits: &Limits) -> bool {
+    let bytes = link.local_queue_bytes + delivery.message.size();
+    link.local_queue.len() < limits.queue_messages_max as usize && bytes <= limits.queue_bytes_max
+}
+
+/// Appends a PUBLISH to the connection's outbox. True if it is the first packet there in this turn.
+fn write_publish(conn: &mut Conn, message: &Message, shape: Shape<'_>, wall: WallTime) -> bool {
+    let State::Open(link) = &mut conn.state else { return false };
+    let first = conn.outbox.is_clean();
+    let naming = match link.version {
+        Version::V3 => Naming::Plain,
+        Version::V5 => link.aliases_out.name(&message.topic),
+    };
+    let (topic, topic_alias) = match naming {
+        Naming::Plain => (message.topic.as_str(), None),
+        Naming::Introduce(alias) => (message.topic.as_str(), Some(alias)),
+        Naming::Alias(alias) => ("", Some(alias)),
+    };
+    let head = PublishHead { topic_alias, ..head(message, shape, topic, wall) };
+    head.encode(link.version, &mut conn.outbox.buffer);
+    conn.outbox.payload(&message.payload);
+    first
+}
+
+fn head<'a>(message: &'a Message, shape: Shape<'a>, topic: &'a str, wall: WallTime) -> PublishHead<'a> {
+    PublishHead {
+        dup: shape.dup,
+        qos: shape.qos,
+        retain: shape.retain,
+        topic,
+        id: shape.id,
+        properties: &message.properties,
+        message_expiry_s: message.expiry_left_s(wall),
+        topic_alias: None,
+        subscription_ids: shape.subscription_ids,
+        payload_bytes: message.payload.len(),
+    }
+}

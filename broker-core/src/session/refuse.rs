@@ -1,0 +1,97 @@
+//! Saying no.
+
+use super::gateway::{Gateway, State};
+use crate::base::ids::ConnId;
+use crate::codec::packet::{ConnAck, Disconnect, Packet, Version};
+use crate::codec::{self, DecodeError, ReasonCode};
+use crate::event::Event;
+use crate::face::Output;
+use bytestring::ByteString;
+
+/// Why a connection is not to go on.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: ReasonCode,
+    pub(super) why: String,
+    /// The limit that was reached, if one was.
+    pub(super) limit: Option<&'static str>,
+}
+
+impl Refusal {
+    /// CONNECT is not accepted.
+    pub(super) fn connect(reason: ReasonCode, why: &str) -> Self {
+        Refusal { reason, why: why.to_owned(), limit: None }
+    }
+
+    /// The client broke a rule of the protocol.
+    pub(super) fn violation(reason: ReasonCode, why: &str) -> Self {
+        Refusal { reason, why: why.to_owned(), limit: None }
+    }
+
+    /// A limit was reached.
+    pub(super) fn limit(limit: &'static str, reason: ReasonCode) -> Self {
+        Refusal { reason, why: format!("{limit} is reached"), limit: Some(limit) }
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        let limit = (error.reason == ReasonCode::PacketTooLarge).then_some("packet_bytes_max");
+        Refusal { reason: error.reason, why: error.to_string(), limit }
+    }
+}
+
+impl Gateway {
+    /// Ends a connection for cause: with CONNACK if it is not open yet, with DISCONNECT if it is. \[MQTT-4.13.1-1\]
+    pub(super) fn refuse(&mut self, id: ConnId, refusal: impl Into<Refusal>) {
+        let Refusal { reason, why, limit } = refusal.into();
+        let Some(conn) = self.conns.get(&id) else { return };
+        let client_id = match &conn.state {
+            State::Open(link) => Some(link.client_id.clone()),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.event(Event::LimitReached { limit, client_id: client_id.clone() });
+        }
+        if client_id.is_none() {
+            self.send_refusal(id, reason, &why);
+            self.event(Event::Refused { conn: id, code: reason.code(), why: why.clone() });
+        }
+        self.close(id, reason, &why);
+    }
+
+    fn send_refusal(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let Some(version) = conn.version else { return };
+        if version == Version::V3 && reason.connack_v3().is_none() {
+            return;
+        }
+        let mut connack = ConnAck::new(false, reason);
+        connack.properties.reason_string = Some(ByteString::from(why));
+        codec::encode(version, &Packet::ConnAck(connack), &mut conn.outbox.buffer);
+    }
+
+    /// Tells an MQTT 5.0 client that its connection ends. \[MQTT-3.14\]
+    pub(super) fn send_disconnect(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        let (State::Open(link) | State::Frozen(link)) = &conn.state else { return };
+        if link.version == Version::V5 {
+            let mut disconnect = Disconnect::new(reason);
+            disconnect.properties.reason_string = Some(ByteString::from(why));
+            let mut packet = Packet::Disconnect(disconnect);
+            if codec::fit(Version::V5, &mut packet, link.limits.packet_bytes_max) {
+                codec::encode(Version::V5, &packet, &mut conn.outbox.buffer);
+            }
+        }
+    }
+
+    /// Asks the driver to stop or go on reading from a publisher.
+    pub(super) fn set_reading(&mut self, id: ConnId, on: bool) {
+        if let Some(conn) = self.conns.get_mut(&id)
+            && conn.reading != on
+        {
+            conn.reading = on;
+            self.out.push(Output::ReadClient { conn: id, on });
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What happens because time passed: sessions expire, wills are sent, retained messages expire.
+
+use super::Machine;
+use crate::base::ids::{Incarnation, Offset};
+use crate::base::time::{Duration, WallTime};
+use crate::event::SessionEnd;
+use crate::shard::entry::Effect;
+use crate::shard::session::SessionRecord;
+use crate::topic::TopicName;
+
+/// While somebody's expiry depends on it, a node writes an entry at least this often, so that after a crash the moment
+/// of the crash is known this well.
+pub(crate) const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Something with a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// A will is to be sent. Before `Session`: at the same time the will goes first.
+    Will(Incarnation),
+    /// A session ends.
+    Session(Incarnation),
+    /// A retained message expires.
+    Retained(TopicName, Offset),
+}
+
+impl Machine {
+    /// The shard time at which something is due next.
+    pub fn next_due(&self) -> Option<WallTime> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Whether an expiry or a delayed will counts from the end of a connection that is up: if the node dies, the moment
+    /// will matter.
+    pub fn needs_alive_entries(&self) -> bool {
+        let mut attached = self.sessions.values().filter(|record| record.attached);
+        attached.any(|record| {
+            let finite = record.durable && record.expiry_s != crate::shard::session::NEVER_S;
+            finite || record.will.as_ref().is_some_and(|will| will.delay_s > 0)
+        })
+    }
+
+    pub(super) fn carry_out_due(&mut self, effects: &mut Vec<Effect>) {
+        while let Some((at, _)) = self.due.first() {
+            if *at > self.time {
+                return;
+            }
+            match self.due.pop_first().expect("just seen").1 {
+                Due::Will(session) => self.send_will(session, effects),
+                Due::Session(session) => self.end_session(session, SessionEnd::Expired, effects),
+                Due::Retained(topic, offset) => {
+                    if self.retained.get(&topic) == Some(&offset) {
+                        self.forget_retained(&topic);
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn index_due(&mut self, record: &SessionRecord) {
+        if let Some(at) = record.will_due {
+            self.due.insert((at, Due::Will(record.incarnation)));
+        }
+        if let Some(at) = record.expires_at {
+            self.due.insert((at, Due::Session(record.incarnation)));
+        }
+    }
+
+    pub(super) fn forget_due(&mut self, session: Incarnation) {
+        let Some(record) = self.sessions.get_mut(&session) else { return };
+        let (will_due, expires_at) = (record.will_due.take(), record.expires_at.take());
+        if let Some(at) = will_due {
+            self.due.remove(&(at, Due::Will(session)));
+        }
+        if let Some(at) = expires_at {
+            self.due.remove(&(at, Due::Session(session)));
+        }
+    }
+
+    /// Publishes the will and forgets it, in one step: it is sent exactly once. \[MQTT-3.1.2-8, -10\]
+    pub(super) fn send_will(&mut self, session: Incarnation, effects: &mut Vec<Effect>) {
+        let Some(record) = self.sessions.get_mut(&session) else { return };
+        record.will_due = None;
+        let Some(will) = record.will.take() else { return };
+        let client_id = record.client_id.clone();
+        let mut message = will.message;
+        message.expires_at = crate::message::expires_at(self.time, will.expiry_s);
+        effects.push(Effect::WillSent { client_id });
+        self.publish_will(message, effects);
+    }
+}

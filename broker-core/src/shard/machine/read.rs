@@ -1,0 +1,122 @@
+//! What a gateway reads of the applied state.
+
+use super::Machine;
+use super::publish::Target;
+use crate::base::ids::{Incarnation, Position};
+use crate::base::time::WallTime;
+use crate::codec::packet::QoS;
+use crate::message::Message;
+use crate::shard::entry::Effect;
+use crate::shard::queue::{Queue, Queued, Slot};
+use crate::shard::session::SessionRecord;
+use crate::topic::{TopicFilter, TopicName};
+use std::rc::Rc;
+
+/// What is to be sent for a position.
+#[derive(Clone, Debug)]
+pub enum Pending<'a> {
+    /// The message.
+    Message {
+        /// How.
+        queued: &'a Queued,
+        /// What.
+        message: &'a Rc<Message>,
+        /// Whether it may have been sent before.
+        maybe_sent: bool,
+    },
+    /// PUBREL.
+    Release,
+    /// Nothing.
+    Done,
+}
+
+impl Machine {
+    /// Shard time: that of the last entry applied.
+    pub fn time(&self) -> WallTime {
+        self.time
+    }
+
+    /// A session.
+    pub fn session(&self, session: Incarnation) -> Option<&SessionRecord> {
+        self.sessions.get(&session)
+    }
+
+    /// All sessions.
+    pub fn sessions(&self) -> impl Iterator<Item = &SessionRecord> {
+        self.sessions.values()
+    }
+
+    /// How many sessions and messages are held.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.sessions.len(), self.log.len())
+    }
+
+    /// The session of a client identifier.
+    pub fn session_of(&self, client_id: &str) -> Option<&SessionRecord> {
+        self.clients.get(client_id).map(|session| &self.sessions[session])
+    }
+
+    /// What a position of a session's queue asks for; `None` at the tail.
+    pub fn pending(&self, session: Incarnation, position: Position) -> Option<Pending<'_>> {
+        let queue: &Queue = &self.sessions.get(&session)?.queue;
+        Some(match queue.get(position)? {
+            Slot::Waiting(queued) => Pending::Message {
+                queued,
+                message: self.log.get(queued.offset),
+                maybe_sent: position < queue.sent(),
+            },
+            Slot::Received => Pending::Release,
+            Slot::Done => Pending::Done,
+        })
+    }
+
+    /// Whether a message of this topic and QoS leaves a trace in the machine: it is wanted by a durable session or a shared subscription.
+    pub fn wants(&self, topic: &TopicName) -> bool {
+        let mut wanted = false;
+        self.routes.for_each_match(topic, |_, subscription| {
+            wanted |= subscription.options.qos > QoS::AtMostOnce;
+        });
+        if !wanted && !self.group_routes.is_empty() {
+            self.group_routes.for_each_match(topic, |_, ()| wanted = true);
+        }
+        wanted
+    }
+
+    /// Hands a message that leaves no trace (QoS 0, or wanted with QoS 0 only) to the sessions of the machine that want it; `rotation` picks
+    /// the members of shared subscriptions.
+    pub fn route_volatile(
+        &self,
+        message: &Rc<Message>,
+        rotation: u64,
+        mut deliver: impl FnMut(Effect),
+    ) -> bool {
+        let mut matched = false;
+        if !self.routes.is_empty() {
+            for target in self.ordinary_targets(message) {
+                matched = true;
+                deliver(target.volatile(message));
+            }
+        }
+        if !self.group_routes.is_empty() {
+            let connected =
+                |session: Incarnation| self.sessions.get(&session).is_some_and(|record| record.attached);
+            for filter in self.matching_groups(&message.topic) {
+                if let Some(member) = self.groups.pick_volatile(&filter, rotation, connected) {
+                    matched = true;
+                    deliver(Target::of_member(message, &filter, &member).volatile(message));
+                }
+            }
+        }
+        matched
+    }
+
+    /// The retained messages that match a filter, except those that expired.
+    pub fn retained(&self, filter: &TopicFilter, now: WallTime, mut visit: impl FnMut(&Rc<Message>)) {
+        self.retained.for_each_match(filter, |_, offset| {
+            let message = self.log.get(*offset);
+            if !message.is_expired(now) {
+                visit(message);
+            }
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! The state of a shard as bytes: a version byte, then postcard (<https://postcard.jamesmunns.com/wire-format>).
+
+use super::groups::Groups;
+use super::log::MessageLog;
+use super::session::SessionRecord;
+use crate::base::ids::{Incarnation, Offset};
+use crate::base::time::WallTime;
+use crate::topic::TopicName;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+const VERSION: u8 = 1;
+
+/// At most so many bytes a chunk.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// What a snapshot holds, by reference.
+#[derive(Serialize)]
+pub(super) struct State<'a> {
+    pub(super) time: WallTime,
+    pub(super) next_incarnation: Incarnation,
+    pub(super) log: &'a MessageLog,
+    pub(super) sessions: Vec<&'a SessionRecord>,
+    pub(super) groups: &'a Groups,
+    pub(super) retained: Vec<(TopicName, Offset)>,
+}
+
+/// What a snapshot holds.
+#[derive(Deserialize)]
+pub(super) struct OwnedState {
+    pub(super) time: WallTime,
+    pub(super) next_incarnation: Incarnation,
+    pub(super) log: MessageLog,
+    pub(super) sessions: Vec<SessionRecord>,
+    pub(super) groups: Groups,
+    pub(super) retained: Vec<(TopicName, Offset)>,
+}
+
+/// A snapshot that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// It has a version that this program does not know.
+    Version(u8),
+    /// Its bytes are not what they should be.
+    Malformed,
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::Version(version) => write!(
+                f,
+                "the snapshot has state version {version}, and this program reads version {VERSION}; use the program that wrote it"
+            ),
+            SnapshotError::Malformed => f.write_str("the snapshot's state cannot be decoded"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+/// The state as chunks of bounded size.
+pub(super) fn encode(state: &State<'_>) -> Vec<Bytes> {
+    let bytes = postcard::to_extend(state, vec![VERSION]).expect("encoding into memory does not fail");
+    let bytes = Bytes::from(bytes);
+    (0..bytes.len())
+        .step_by(CHUNK_BYTES)
+        .map(|from| bytes.slice(from..bytes.len().min(from + CHUNK_BYTES)))
+        .collect()
+}
+
+/// The state that was encoded as `chunks`.
+pub(super) fn decode(chunks: &[Bytes]) -> Result<OwnedState, SnapshotError> {
+    let bytes = chunks.concat();
+    match bytes.split_first() {
+        Some((&VERSION, state)) => postcard::from_bytes(state).map_err(|_| SnapshotError::Malformed),
+        Some((&version, _)) => Err(SnapshotError::Version(version)),
+        None => Err(SnapshotError::Malformed),
+    }
+}
