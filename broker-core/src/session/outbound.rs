@@ -140,12 +140,27 @@ impl Gateway {
     pub fn pump(&mut self, machine: &Machine) {
         let mut ready = std::mem::take(&mut self.ready);
         for id in ready.drain(..) {
+            self.hasten_progress(id, machine);
             self.pump_shard(id, machine);
         }
         // What pumping made ready again (progress at the end of the span) waits for its commit anyway.
         ready.append(&mut self.ready);
         ready.clear();
         self.ready = ready;
+    }
+
+    /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count
+    /// against the limits for long.
+    fn hasten_progress(&mut self, id: ConnId, machine: &Machine) {
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
+        let Some(record) = machine.session(link.session.incarnation).filter(|_| !link.progress.is_empty())
+        else {
+            return;
+        };
+        let (messages, bytes) = record.queue.backlog();
+        if messages >= self.limits.queue_messages_max / 2 || bytes >= self.limits.queue_bytes_max / 2 {
+            self.propose_progress_of(id);
+        }
     }
 
     fn pump_shard(&mut self, id: ConnId, machine: &Machine) {
