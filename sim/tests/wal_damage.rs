@@ -147,6 +147,50 @@ fn an_unreadable_snapshot_is_replaced_by_the_one_before_and_the_records_after_it
 }
 
 #[test]
+fn a_snapshot_proves_that_the_records_it_covers_were_synced() {
+    let disk = disk();
+    let mut ledger = Ledger::default();
+    let mut wal = open(&disk, &mut ledger).unwrap();
+    append(&mut wal, &mut ledger, 3, 100);
+    wal.store_snapshot(&ledger.snapshot(3)).unwrap();
+    assert_eq!(wal.durable_lsn(), Lsn(3), "the records came first");
+    // The last record: nothing in the log itself was written after it was synced.
+    assert!(disk.rot("wal-0000000000000001", 512 + 2 * 136 + 100, 1));
+    let error = refused(&disk).to_string();
+    assert!(error.contains("record 3 at byte 784 is unreadable, although all records up to 3"), "{error}");
+}
+
+#[test]
+fn a_snapshot_that_is_begun_anew_leaves_nothing_of_the_one_before() {
+    let disk = disk();
+    let mut ledger = Ledger::default();
+    let mut wal = open(&disk, &mut ledger).unwrap();
+    append(&mut wal, &mut ledger, 3, 100);
+    sync(&mut wal, &mut ledger);
+    drop(wal.begin_snapshot(ledger.snapshot(2)).unwrap());
+    wal.store_snapshot(&ledger.snapshot(3)).unwrap();
+    drop(wal.begin_snapshot(ledger.snapshot(3)).unwrap());
+    drop(wal);
+    open(&disk, &mut ledger).unwrap();
+    assert_eq!(
+        Vec::from_iter(image(&disk).into_keys()),
+        ["snapshot-0000000000000003", "wal-0000000000000001"]
+    );
+}
+
+#[test]
+fn a_spare_may_hold_another_logs_records() {
+    let (one, other) = (disk(), disk());
+    three_segments(&one);
+    put(&other, "spare-0000000000000005", &image(&one)["wal-0000000000000001"]);
+    let options = WalOptions { data_id: DataId(2), ..OPTIONS };
+    drop(Wal::open(other.clone(), options).unwrap());
+    assert_eq!(Vec::from_iter(image(&other).into_keys()), ["wal-0000000000000001"], "the spare was used");
+    let (wal, recovered) = Wal::open(other, options).unwrap();
+    assert_eq!((recovered.records.len(), wal.last_lsn(), &wal.report().torn), (0, Lsn(0), &None));
+}
+
+#[test]
 fn what_is_missing_or_not_ours_is_told_by_name() {
     let origin = disk();
     three_segments(&origin);
@@ -186,7 +230,7 @@ fn what_is_missing_or_not_ours_is_told_by_name() {
 
     let disk = origin.copy();
     let other = WalOptions { node: NodeId(9), ..OPTIONS };
-    let error = Wal::open(disk.clone(), other).unwrap_err().to_string();
+    let error = Wal::open(disk, other).unwrap_err().to_string();
     assert!(error.contains("holds the data of node 1, but this is node 9"), "{error}");
 }
 
