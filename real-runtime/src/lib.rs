@@ -1,8 +1,16 @@
 //! Real sockets and a real disk under the core, and the commands of the `quorate` binary. It decides nothing.
 
+mod accept;
 pub mod auth;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod failure;
+pub mod log;
+pub mod net;
+pub mod node;
 pub mod passwd;
+pub mod serve;
+pub mod signals;
+pub mod storage;

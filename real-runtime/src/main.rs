@@ -4,6 +4,7 @@ use real_runtime::cli::{self, Request};
 use real_runtime::config;
 use real_runtime::failure::Failure;
 use real_runtime::passwd;
+use real_runtime::serve;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -26,6 +27,6 @@ fn run(request: Request) -> Result<(), Failure> {
                 .map_err(|error| Failure::run(format!("cannot write to standard output: {error}")))
         }
         Request::Passwd(args) => passwd::run(&args),
-        Request::Serve(_) => Err(Failure::run("not available in this build")),
+        Request::Serve(args) => serve::run(&args),
     }
 }

@@ -28,12 +28,6 @@ pub struct WalOptions {
     pub segment_bytes: u64,
 }
 
-impl WalOptions {
-    /// A length of segments that suits a real disk: long enough that a change of segments is rare, short enough that
-    /// zeroing one when the log is opened is not noticed.
-    pub const SEGMENT_BYTES: u64 = 16 << 20;
-}
-
 /// The write-ahead log of a node.
 ///
 /// ```text
@@ -53,8 +47,6 @@ pub struct Wal<D> {
     attested: Lsn,
     /// The snapshots that are kept, oldest first; at most two.
     snapshots: Vec<Lsn>,
-    /// The number of the newest snapshot job; older ones are abandoned.
-    snapshot_job: u64,
     failed: Option<DiskError>,
     frames: Vec<u8>,
     report: RecoveryReport,
@@ -131,7 +123,7 @@ impl<D: Disk> Wal<D> {
     }
 
     /// As [`Wal::store_snapshot`], in steps of [`Wal::step_snapshot`] between which records can be appended.
-    /// Beginning another one abandons one that is not done.
+    /// Beginning another one abandons one that is not done, whose job must not be used again.
     ///
     /// # Errors
     /// If a call to the disk fails.
@@ -144,19 +136,15 @@ impl<D: Disk> Wal<D> {
             "a snapshot of records that were not appended: {}",
             snapshot.upto
         );
-        self.snapshot_job += 1;
-        self.guard(|wal| SnapshotJob::begin(&mut wal.disk, wal.space.identity, snapshot, wal.snapshot_job))
+        let identity = self.space.identity;
+        self.guard(|wal| SnapshotJob::begin(&mut wal.disk, identity, snapshot))
     }
 
     /// Writes the next part of a snapshot, about a megabyte. True when the snapshot is stored.
     ///
     /// # Errors
     /// If a call to the disk fails.
-    ///
-    /// # Panics
-    /// If another snapshot was begun since.
     pub fn step_snapshot(&mut self, job: &mut SnapshotJob) -> Result<bool, WalError> {
-        assert_eq!(job.number(), self.snapshot_job, "this snapshot was abandoned for another one");
         self.guard(|wal| {
             let written = job.step(&mut wal.disk)?;
             if written {
@@ -209,7 +197,6 @@ impl<D: Disk> Wal<D> {
             durable: Lsn(0),
             attested: Lsn(0),
             snapshots: Vec::new(),
-            snapshot_job: 0,
             failed: None,
             frames: Vec::new(),
             report,
@@ -234,7 +221,6 @@ impl<D: Disk> Wal<D> {
             durable: survey.last,
             attested: survey.proven,
             snapshots: survey.kept,
-            snapshot_job: 0,
             failed: None,
             frames: Vec::new(),
             report: survey.report,

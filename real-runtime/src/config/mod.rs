@@ -195,7 +195,7 @@ impl Default for NetOptions {
 impl Default for StorageOptions {
     fn default() -> Self {
         StorageOptions {
-            segment_bytes: 64 << 20,
+            segment_bytes: 16 << 20,
             snapshot_log_bytes: 256 << 20,
             sync_delay_max_ms: 200,
             queue_bytes_max: 64 << 20,
