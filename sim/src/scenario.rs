@@ -79,6 +79,10 @@ pub struct NodeSpec {
     pub auth_us: Span,
     /// How long its supervisor waits before it starts a process that ended by itself, in milliseconds.
     pub restart_ms: u64,
+    /// The length of a segment of its log in bytes.
+    pub segment_bytes: u64,
+    /// Bytes of log after which it takes a snapshot.
+    pub snapshot_log_bytes: u64,
     /// The reading of its wall clock when the run begins, in milliseconds since 1970.
     pub wall_ms: u64,
 }
@@ -93,6 +97,8 @@ impl Default for NodeSpec {
             lazy_sync_ms: 50,
             auth_us: Span { min: 0, max: 200 },
             restart_ms: 100,
+            segment_bytes: 32 << 10,
+            snapshot_log_bytes: 32 << 10,
             wall_ms: 1_800_000_000_000,
         }
     }

@@ -20,6 +20,8 @@ const CHUNK_HEADER_BYTES: usize = 8;
 #[derive(Debug)]
 pub struct SnapshotJob {
     snapshot: Snapshot,
+    /// Which job of this log it is.
+    number: u64,
     /// The chunk to write next.
     chunk: usize,
     /// Bytes written.
@@ -32,6 +34,7 @@ impl SnapshotJob {
         disk: &mut D,
         identity: Identity,
         snapshot: Snapshot,
+        number: u64,
     ) -> Result<SnapshotJob, DiskError> {
         if disk.list()?.iter().any(|name| name == TEMPORARY) {
             disk.remove(TEMPORARY)?;
@@ -41,7 +44,7 @@ impl SnapshotJob {
         let numbers = [snapshot.upto.0, snapshot.chunks.len() as u64, bytes];
         let header = Header { kind: Kind::Snapshot, identity, numbers }.encode();
         disk.write_at(TEMPORARY, 0, &header)?;
-        Ok(SnapshotJob { snapshot, chunk: 0, offset: HEADER_BYTES as u64 })
+        Ok(SnapshotJob { snapshot, number, chunk: 0, offset: HEADER_BYTES as u64 })
     }
 
     /// Writes and syncs about a megabyte. True when everything is written.
@@ -61,6 +64,10 @@ impl SnapshotJob {
         }
         disk.sync(TEMPORARY)?;
         Ok(self.chunk == self.snapshot.chunks.len())
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// The last record whose effect the snapshot holds.

@@ -28,6 +28,12 @@ pub struct WalOptions {
     pub segment_bytes: u64,
 }
 
+impl WalOptions {
+    /// A length of segments that suits a real disk: long enough that a change of segments is rare, short enough that
+    /// zeroing one when the log is opened is not noticed.
+    pub const SEGMENT_BYTES: u64 = 16 << 20;
+}
+
 /// The write-ahead log of a node.
 ///
 /// ```text
@@ -47,6 +53,8 @@ pub struct Wal<D> {
     attested: Lsn,
     /// The snapshots that are kept, oldest first; at most two.
     snapshots: Vec<Lsn>,
+    /// The number of the newest snapshot job; older ones are abandoned.
+    snapshot_job: u64,
     failed: Option<DiskError>,
     frames: Vec<u8>,
     report: RecoveryReport,
@@ -123,7 +131,7 @@ impl<D: Disk> Wal<D> {
     }
 
     /// As [`Wal::store_snapshot`], in steps of [`Wal::step_snapshot`] between which records can be appended.
-    /// Beginning another one abandons one that is not done, whose job must not be used again.
+    /// Beginning another one abandons one that is not done.
     ///
     /// # Errors
     /// If a call to the disk fails.
@@ -136,15 +144,19 @@ impl<D: Disk> Wal<D> {
             "a snapshot of records that were not appended: {}",
             snapshot.upto
         );
-        let identity = self.space.identity;
-        self.guard(|wal| SnapshotJob::begin(&mut wal.disk, identity, snapshot))
+        self.snapshot_job += 1;
+        self.guard(|wal| SnapshotJob::begin(&mut wal.disk, wal.space.identity, snapshot, wal.snapshot_job))
     }
 
     /// Writes the next part of a snapshot, about a megabyte. True when the snapshot is stored.
     ///
     /// # Errors
     /// If a call to the disk fails.
+    ///
+    /// # Panics
+    /// If another snapshot was begun since.
     pub fn step_snapshot(&mut self, job: &mut SnapshotJob) -> Result<bool, WalError> {
+        assert_eq!(job.number(), self.snapshot_job, "this snapshot was abandoned for another one");
         self.guard(|wal| {
             let written = job.step(&mut wal.disk)?;
             if written {
@@ -197,6 +209,7 @@ impl<D: Disk> Wal<D> {
             durable: Lsn(0),
             attested: Lsn(0),
             snapshots: Vec::new(),
+            snapshot_job: 0,
             failed: None,
             frames: Vec::new(),
             report,
@@ -221,6 +234,7 @@ impl<D: Disk> Wal<D> {
             durable: survey.last,
             attested: survey.proven,
             snapshots: survey.kept,
+            snapshot_job: 0,
             failed: None,
             frames: Vec::new(),
             report: survey.report,

@@ -143,16 +143,7 @@ mod tests {
             let (client, conn) = (ClientNo(number), ConnId(u64::from(number)));
             let at = Instant::from_millis(at);
             let connect = Connect { client_id: "x".into(), ..Connect::default() };
-            let connack = ConnAck {
-                session_present: number == 1,
-                reason: 0,
-                receive_max: 65_535,
-                packet_bytes_max: None,
-                topic_alias_max: 0,
-                session_expiry_s: None,
-                keep_alive_s: None,
-                assigned_client_id: None,
-            };
+            let connack = ConnAck { session_present: number == 1, ..ConnAck::bare(0) };
             history.push(at, What::Opened { client, conn, node: NodeId(1) });
             history.push(at, What::Sent { client, conn, packet: Packet::Connect(connect) });
             history.push(at, What::Received { client, conn, packet: Packet::ConnAck(connack) });

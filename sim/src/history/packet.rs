@@ -133,6 +133,22 @@ pub struct ConnAck {
     pub assigned_client_id: Option<ByteString>,
 }
 
+impl ConnAck {
+    /// A CONNACK without properties, as all are in 3.1.1.
+    pub const fn bare(reason: u8) -> Self {
+        ConnAck {
+            session_present: false,
+            reason,
+            receive_max: u16::MAX,
+            packet_bytes_max: None,
+            topic_alias_max: 0,
+            session_expiry_s: None,
+            keep_alive_s: None,
+            assigned_client_id: None,
+        }
+    }
+}
+
 /// PUBLISH.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publish {

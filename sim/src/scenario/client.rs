@@ -76,6 +76,15 @@ impl ClientSpec {
         }
     }
 
+    /// Whether its session is meant to outlive a connection.
+    pub fn keeps_session(&self) -> bool {
+        let outlives = match self.version {
+            Version::V311 => self.clean_start != CleanStart::Always,
+            Version::V5 => self.session_expiry_s > 0,
+        };
+        outlives && !self.client_id.is_empty()
+    }
+
     /// The same, but its session ends with each connection.
     pub fn clean(client_id: &str, version: Version) -> Self {
         ClientSpec {
@@ -133,6 +142,11 @@ pub struct Conduct {
     pub backoff: Backoff,
     /// How long it waits for CONNACK and PINGRESP before it gives a connection up, in milliseconds.
     pub patience_ms: u64,
+    /// Whether it takes packet identifiers in rising order; otherwise always the lowest that is free, so that identifiers
+    /// are used again soon.
+    pub rising_ids: bool,
+    /// Whether it subscribes again to all it wants when the broker has no session of it.
+    pub resubscribes: bool,
     /// How many QoS 1 and 2 publishes it has in flight at most (the broker's Receive Maximum may lower it).
     pub inflight_max: u16,
 }
@@ -146,6 +160,8 @@ impl Default for Conduct {
             refuse_percent: 0,
             backoff: Backoff::default(),
             patience_ms: 1_000,
+            rising_ids: false,
+            resubscribes: true,
             inflight_max: 16,
         }
     }

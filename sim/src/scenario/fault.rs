@@ -44,6 +44,11 @@ pub enum FaultKind {
         /// Which.
         node: NodeId,
     },
+    /// A node is told to stop at the start (SIGTERM), does so in order, and is started at the end.
+    Stop {
+        /// Which.
+        node: NodeId,
+    },
     /// A node stands still (SIGSTOP): connections stay, nothing is answered.
     Pause {
         /// Which.
@@ -181,6 +186,7 @@ impl FaultKind {
         match self {
             FaultKind::Kill { .. } => "kill",
             FaultKind::PowerLoss { .. } => "power loss",
+            FaultKind::Stop { .. } => "stop",
             FaultKind::Pause { .. } => "pause",
             FaultKind::CrashAtDiskOp { .. } => "crash at disk op",
             FaultKind::CrashInRecovery { .. } => "crash in recovery",
@@ -209,6 +215,7 @@ impl FaultKind {
         match self {
             FaultKind::Kill { node }
             | FaultKind::PowerLoss { node }
+            | FaultKind::Stop { node }
             | FaultKind::Pause { node }
             | FaultKind::CrashAtDiskOp { node, .. }
             | FaultKind::CrashInRecovery { node, .. }

@@ -4,9 +4,11 @@
 
 use broker_core::ids::{Lsn, NodeId};
 use broker_core::rng::Rng;
+use broker_core::storage::disk::Disk as _;
 use broker_core::storage::{DataId, Record, Recovered, Snapshot, Wal, WalError, WalOptions};
 use bytes::Bytes;
 use sim::disk::SimDisk;
+use std::collections::BTreeMap;
 
 pub const OPTIONS: WalOptions = WalOptions { node: NodeId(1), data_id: DataId(0xda7a), segment_bytes: 4096 };
 
@@ -120,4 +122,49 @@ pub fn live(wal: &mut Wal<SimDisk>, ledger: &mut Ledger, rng: &mut Rng, rounds: 
         ledger.durable = ledger.durable.max(wal.durable_lsn().0);
     }
     Ok(())
+}
+
+/// All files and their contents.
+pub fn image(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
+    let mut disk = disk.clone();
+    let names = disk.list().unwrap();
+    let read = |name: String| {
+        let len = usize::try_from(disk.len(&name).unwrap()).unwrap();
+        let content = disk.read_at(&name, 0, len).unwrap();
+        (name, content)
+    };
+    names.into_iter().map(read).collect()
+}
+
+/// Puts a file on the disk, durably.
+pub fn put(disk: &SimDisk, name: &str, content: &[u8]) {
+    let mut disk = disk.clone();
+    if disk.list().unwrap().iter().any(|known| known == name) {
+        disk.remove(name).unwrap();
+    }
+    disk.create(name, 0).unwrap();
+    disk.write_at(name, 0, content).unwrap();
+    disk.sync(name).unwrap();
+    disk.sync_dir().unwrap();
+}
+
+/// Appends `count` records with bodies of about `len` bytes, without a sync.
+pub fn append(wal: &mut Wal<SimDisk>, ledger: &mut Ledger, count: usize, len: usize) {
+    for _ in 0..count {
+        wal.append(&[ledger.record(len)]).unwrap();
+    }
+}
+
+/// Syncs.
+pub fn sync(wal: &mut Wal<SimDisk>, ledger: &mut Ledger) {
+    wal.sync().unwrap();
+    ledger.durable = ledger.last();
+}
+
+/// Opens a log that must be refused, and checks that the refusal changes nothing.
+pub fn refused(disk: &SimDisk) -> WalError {
+    let before = image(disk);
+    let error = Wal::open(disk.clone(), OPTIONS).expect_err("a log that must be refused");
+    assert_eq!(image(disk), before, "a refusal changed something");
+    error
 }

@@ -1,0 +1,413 @@
+//! Simulated clients: they speak real bytes and behave like real ones.
+//!
+//! A client keeps a [`Store`] of what it owes and is owed, comes back when it is cut off, resends, answers, pings. What it
+//! does is a script's or its own workload's; how it does it is its conduct.
+
+mod connection;
+mod inbound;
+mod outbound;
+mod request;
+mod store;
+mod wire;
+mod workload;
+
+pub(crate) use store::Store;
+
+use crate::dice::Dice;
+use crate::history::{ClientNo, Closer, Connect, Packet, Publish, Tag, Version, What, Will};
+use crate::scenario::{Action, CleanStart, ClientSpec, Milestone, Scenario, StepId};
+use crate::stage::Stage;
+use broker_core::ids::ConnId;
+use broker_core::time::{Duration, Instant};
+use bytes::Bytes;
+use bytestring::ByteString;
+use connection::Connection;
+use request::{Kind, Request};
+use std::collections::{BTreeMap, VecDeque};
+use workload::Work;
+
+/// What a client wants of the world.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// Open a connection.
+    Open(ConnId),
+    /// Write to a connection.
+    Write(ConnId, Bytes),
+    /// Close a connection, in order or not.
+    Close(ConnId, bool),
+    /// A step reached a milestone.
+    Reached(StepId, Milestone),
+    /// A PUBLISH was received: how many the client has received by now.
+    Received(u32),
+}
+
+/// What the faults that are active make of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mood {
+    /// It stands still.
+    pub(crate) stalled: bool,
+    /// How much later it answers.
+    pub(crate) late: Duration,
+    /// It does not answer.
+    pub(crate) mute: bool,
+}
+
+/// What a client works with, beside itself.
+pub(crate) struct Desk<'a> {
+    pub(crate) stage: &'a mut Stage,
+    pub(crate) store: &'a mut Store,
+    pub(crate) asks: &'a mut Vec<Ask>,
+}
+
+/// One client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) number: ClientNo,
+    spec: ClientSpec,
+    dice: Dice,
+    mood: Mood,
+    /// Its process runs.
+    up: bool,
+    /// It wants to be connected.
+    wanted: bool,
+    /// The run is in its last phase: no new work, best behaviour.
+    healed: bool,
+    connection: Option<Connection>,
+    /// Connections that a newer one took the place of, until the broker closes them.
+    old: BTreeMap<ConnId, Connection>,
+    reconnect_at: Option<Instant>,
+    attempts: u32,
+    connects: u32,
+    /// Publishes that wait for a connection or for quota.
+    pending: VecDeque<(Publish, Option<StepId>)>,
+    /// Requests that wait for a connection.
+    requests: VecDeque<Request>,
+    /// The subscriptions it wants, to take them again where the broker has no session.
+    subscriptions: BTreeMap<ByteString, Request>,
+    next_number: u32,
+    received: u32,
+    work: Option<Work>,
+}
+
+impl Client {
+    pub(crate) fn new(scenario: &Scenario, number: ClientNo) -> Self {
+        let spec = scenario.clients[number.index()].clone();
+        let work = spec.workload.clone().map(Work::new);
+        Client {
+            number,
+            dice: Dice::new(scenario.seed, &format!("client {number}")),
+            mood: Mood::default(),
+            up: true,
+            wanted: spec.connect_at.is_some(),
+            healed: false,
+            connection: None,
+            old: BTreeMap::new(),
+            reconnect_at: spec.connect_at,
+            attempts: 0,
+            connects: 0,
+            pending: VecDeque::new(),
+            requests: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
+            next_number: 0,
+            received: 0,
+            work,
+            spec,
+        }
+    }
+
+    /// How many draws it made; for the trace.
+    pub(crate) fn draws(&self) -> u64 {
+        self.dice.draws()
+    }
+
+    /// Where it connects.
+    pub(crate) fn node(&self) -> broker_core::ids::NodeId {
+        self.spec.node
+    }
+
+    /// When it wants to be called next.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if !self.up || self.mood.stalled {
+            return None;
+        }
+        let connection = self.connection.as_ref();
+        let answers = if self.mood.mute { None } else { connection.and_then(Connection::answer_due) };
+        let patience = connection.and_then(|connection| connection.patience);
+        let ping = connection.and_then(|connection| connection.ping_at);
+        let reconnect = if self.connection.is_none() { self.reconnect_at } else { None };
+        let work = if self.healed { None } else { self.work.as_ref().and_then(Work::next_at) };
+        [answers, patience, ping, reconnect, work].into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_time(&mut self, desk: &mut Desk<'_>) {
+        if !self.up || self.mood.stalled {
+            return;
+        }
+        let now = desk.stage.now;
+        if self.connection.is_none() && self.reconnect_at.is_some_and(|at| at <= now) {
+            self.connect(desk, None, None);
+        }
+        self.send_answers(desk);
+        if let Some(connection) = &self.connection {
+            if connection.patience.is_some_and(|at| at <= now) {
+                self.lose(desk, false, Closer::Client);
+            } else if connection.ping_at.is_some_and(|at| at <= now) {
+                self.ping(desk);
+            }
+        }
+        if !self.healed {
+            self.work(desk);
+        }
+    }
+
+    /// Does one step of a script.
+    pub(crate) fn act(&mut self, desk: &mut Desk<'_>, step: StepId, action: &Action) {
+        if !self.up {
+            return;
+        }
+        match action {
+            Action::Connect { clean_start } => {
+                self.wanted = true;
+                self.connect(desk, *clean_start, Some(step));
+            }
+            Action::Publish(spec) => self.publish(desk, spec, Some(step)),
+            Action::Subscribe { filters, subscription_id } => {
+                let kind = Kind::Subscribe { filters: filters.clone(), subscription_id: *subscription_id };
+                self.request(desk, Request { kind, step: Some(step) });
+            }
+            Action::Unsubscribe { filters } => {
+                let filters = filters.iter().map(|filter| filter.as_str().into()).collect();
+                self.request(desk, Request { kind: Kind::Unsubscribe { filters }, step: Some(step) });
+            }
+            Action::Disconnect(disconnect) => {
+                self.leave(desk, Some(*disconnect));
+                desk.reached(Some(step), Milestone::Done);
+            }
+            Action::Drop => {
+                self.leave(desk, None);
+                desk.reached(Some(step), Milestone::Done);
+            }
+            Action::Ping => {
+                self.ping(desk);
+                desk.reached(Some(step), Milestone::Done);
+            }
+            Action::Misdeed(misdeed) => {
+                self.misbehave(desk, misdeed);
+                desk.reached(Some(step), Milestone::Done);
+            }
+        }
+    }
+
+    /// Its process dies.
+    pub(crate) fn crash(&mut self, desk: &mut Desk<'_>) {
+        if !self.up {
+            return;
+        }
+        self.up = false;
+        let keeps_session = self.spec.keeps_session();
+        if self.connection.is_some() {
+            self.lose(desk, false, Closer::Network);
+        }
+        for (conn, _) in std::mem::take(&mut self.old) {
+            desk.asks.push(Ask::Close(conn, false));
+            desk.stage.record(What::Closed { client: self.number, conn, by: Closer::Network });
+        }
+        self.pending.clear();
+        self.requests.clear();
+        if !keeps_session {
+            desk.store.discard();
+            desk.store.must_start_clean = true;
+        }
+        desk.stage.record(What::ClientDown { client: self.number, keeps_session });
+    }
+
+    /// Its process runs again.
+    pub(crate) fn restart(&mut self, desk: &mut Desk<'_>) {
+        if self.up {
+            return;
+        }
+        self.up = true;
+        desk.stage.record(What::ClientUp { client: self.number });
+        if self.wanted {
+            self.reconnect_at = Some(desk.stage.now);
+        }
+    }
+
+    /// Its circumstances change.
+    pub(crate) fn set_mood(&mut self, mood: Mood) {
+        self.mood = mood;
+    }
+
+    /// Everything heals: no new work, best behaviour; a keeper (one for each store) connects and stays.
+    pub(crate) fn heal(&mut self, desk: &mut Desk<'_>, keeper: bool) {
+        self.healed = true;
+        self.spec.conduct.refuse_percent = 0;
+        self.spec.conduct.double_pubrel_percent = 0;
+        self.spec.clean_start = CleanStart::Never;
+        if keeper && (self.wanted || (self.connects > 0 && self.spec.keeps_session())) {
+            self.wanted = true;
+            self.attempts = 0;
+            self.reconnect_at = Some(desk.stage.now);
+        } else {
+            self.wanted = false;
+            self.reconnect_at = None;
+            self.pending.clear();
+            self.requests.clear();
+        }
+    }
+
+    /// Whether its connection owns the store.
+    pub(crate) fn owns(&self, store: &Store) -> bool {
+        self.connection.as_ref().is_some_and(|connection| store.owner == Some(connection.conn))
+    }
+
+    /// Whether nothing is left to be done that it can know of.
+    pub(crate) fn is_at_rest(&self, store: &Store) -> bool {
+        if !self.wanted {
+            return true;
+        }
+        let quiet = self.connection.as_ref().is_some_and(Connection::is_quiet);
+        quiet && self.pending.is_empty() && self.requests.is_empty() && store.is_settled()
+    }
+
+    /// A connection ended at the other end, or broke.
+    pub(crate) fn on_end(&mut self, desk: &mut Desk<'_>, conn: ConnId, by: Closer) {
+        if self.old.remove(&conn).is_some() {
+            desk.stage.record(What::Closed { client: self.number, conn, by });
+            return;
+        }
+        if self.connection.as_ref().is_some_and(|connection| connection.conn == conn) {
+            self.lose(desk, true, by);
+        }
+    }
+
+    /// Opens a connection; one that is open already becomes an old one.
+    fn connect(&mut self, desk: &mut Desk<'_>, clean_start: Option<bool>, step: Option<StepId>) {
+        if let Some(mut old) = self.connection.take() {
+            self.put_back(&mut old);
+            self.old.insert(old.conn, old);
+        }
+        self.reconnect_at = None;
+        let clean_start = self.decide_clean_start(desk.store, clean_start);
+        self.connects += 1;
+        desk.store.disconnected();
+        if clean_start {
+            // From here on the broker may have forgotten the session: the client must not count on it any more, and
+            // must not use a session that may have survived.
+            desk.store.discard();
+            desk.store.must_start_clean = true;
+        }
+        let conn = desk.stage.new_conn();
+        let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
+        self.connection = Some(Connection::new(conn, self.spec.version, step, patience));
+        desk.store.owner = Some(conn);
+        let node = self.spec.node;
+        desk.stage.record(What::Opened { client: self.number, conn, node });
+        desk.asks.push(Ask::Open(conn));
+        let packet = Packet::Connect(self.connect_packet(clean_start));
+        self.send(desk, packet);
+        desk.reached(step, Milestone::Sent);
+    }
+
+    fn decide_clean_start(&mut self, store: &Store, wish: Option<bool>) -> bool {
+        if store.must_start_clean || self.spec.client_id.is_empty() {
+            return true;
+        }
+        wish.unwrap_or_else(|| match self.spec.clean_start {
+            CleanStart::Always => true,
+            CleanStart::First => self.connects == 0,
+            CleanStart::Never => false,
+            CleanStart::Sometimes { percent } => self.dice.percent(percent),
+        })
+    }
+
+    fn connect_packet(&mut self, clean_start: bool) -> Connect {
+        let v5 = self.spec.version == Version::V5;
+        let will = self.spec.will.clone().map(|will| Will {
+            topic: will.topic.into(),
+            payload: self.next_tag().payload(0),
+            qos: will.qos,
+            retain: will.retain,
+            delay_s: if v5 { will.delay_s } else { 0 },
+            expiry_s: will.expiry_s.filter(|_| v5),
+        });
+        let session_expiry_s = match self.spec.version {
+            Version::V5 => self.spec.session_expiry_s,
+            Version::V311 if clean_start => 0,
+            Version::V311 => u32::MAX,
+        };
+        Connect {
+            version: self.spec.version,
+            client_id: self.spec.client_id.as_str().into(),
+            clean_start,
+            session_expiry_s,
+            keep_alive_s: self.spec.keep_alive_s,
+            receive_max: self.spec.receive_max.filter(|_| v5).unwrap_or(u16::MAX),
+            packet_bytes_max: self.spec.packet_bytes_max.filter(|_| v5),
+            topic_alias_max: if v5 { self.spec.topic_alias_max } else { 0 },
+            will,
+        }
+    }
+
+    /// Closes the connection on purpose and stays away.
+    fn leave(&mut self, desk: &mut Desk<'_>, disconnect: Option<crate::history::Disconnect>) {
+        self.wanted = false;
+        self.reconnect_at = None;
+        if self.connection.is_none() {
+            return;
+        }
+        if let Some(disconnect) = disconnect {
+            self.send(desk, Packet::Disconnect(disconnect));
+        }
+        self.lose(desk, disconnect.is_some(), Closer::Client);
+    }
+
+    /// The connection is over; the client comes back if it wants to be connected.
+    fn lose(&mut self, desk: &mut Desk<'_>, in_order: bool, by: Closer) {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        desk.asks.push(Ask::Close(connection.conn, in_order));
+        desk.stage.record(What::Closed { client: self.number, conn: connection.conn, by });
+        self.put_back(&mut connection);
+        if desk.store.owner == Some(connection.conn) {
+            desk.store.disconnected();
+        } else {
+            // Another client took the session over: coming back at once would only throw that one out again.
+            self.wanted = false;
+        }
+        if self.wanted && self.up {
+            self.reconnect_at = Some(desk.stage.now + self.backoff());
+        }
+    }
+
+    /// Requests that were not answered are to be sent again.
+    fn put_back(&mut self, connection: &mut Connection) {
+        for (_, request) in std::mem::take(&mut connection.requests).into_iter().rev() {
+            self.requests.push_front(request);
+        }
+    }
+
+    fn backoff(&mut self) -> Duration {
+        let backoff = self.spec.conduct.backoff;
+        let whole = backoff.first_ms.saturating_mul(1 << self.attempts.min(16)).min(backoff.max_ms).max(1);
+        self.attempts += 1;
+        Duration::from_millis(whole / 2 + self.dice.below(whole / 2 + 1))
+    }
+
+    fn next_tag(&mut self) -> Tag {
+        let tag = Tag { publisher: self.number, number: self.next_number };
+        self.next_number += 1;
+        tag
+    }
+}
+
+impl Desk<'_> {
+    /// A step reached a milestone.
+    fn reached(&mut self, step: Option<StepId>, milestone: Milestone) {
+        if let Some(step) = step {
+            self.asks.push(Ask::Reached(step, milestone));
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The session as a client keeps it: what it owes, what it is owed, which identifiers are in use.
+//!
+//! ```text
+//! outgoing QoS 1:   Published ──PUBACK──► (gone)
+//! outgoing QoS 2:   Published ──PUBREC──► Released ──PUBCOMP──► (gone)
+//! incoming QoS 2:   (unknown) ──PUBLISH──► remembered ──PUBREL──► (unknown)
+//! ```
+//! Clients with the same MQTT client identifier share one store, as two processes of one application do; the one whose
+//! connection owns it uses it.
+
+use crate::history::{Publish, Tag};
+use crate::scenario::StepId;
+use broker_core::ids::ConnId;
+use std::collections::BTreeSet;
+
+/// A session store.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    /// The connection that uses it: the last on which a CONNECT was sent.
+    pub(crate) owner: Option<ConnId>,
+    /// The state was discarded, and the broker has not agreed yet: the next CONNECT must be a clean start.
+    pub(crate) must_start_clean: bool,
+    outgoing: Vec<Outgoing>,
+    incoming: BTreeSet<u16>,
+    requests: BTreeSet<u16>,
+    last_id: u16,
+    releases: u64,
+}
+
+/// A QoS 1 or 2 publish that is not yet acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    /// As first sent.
+    pub(crate) publish: Publish,
+    /// The step it belongs to.
+    pub(crate) step: Option<StepId>,
+    progress: Progress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Published,
+    Released { order: u64 },
+}
+
+/// What is to be sent again after a resume.
+#[derive(Debug)]
+pub(crate) enum Resend {
+    /// A PUBLISH, with DUP set.
+    Publish(Publish),
+    /// A PUBREL.
+    PubRel(u16),
+}
+
+impl Store {
+    /// The lowest identifier that is not in use, or the next one after the last if `rising`.
+    pub(crate) fn free_id(&mut self, rising: bool) -> u16 {
+        let start = if rising { self.last_id } else { 0 };
+        let mut id = start;
+        loop {
+            id = id.checked_add(1).unwrap_or(1);
+            if !self.requests.contains(&id) && !self.outgoing.iter().any(|out| out.publish.id == id) {
+                self.last_id = id;
+                return id;
+            }
+        }
+    }
+
+    /// An identifier is used by a SUBSCRIBE or UNSUBSCRIBE.
+    pub(crate) fn request(&mut self, id: u16) {
+        self.requests.insert(id);
+    }
+
+    /// A SUBSCRIBE or UNSUBSCRIBE was answered.
+    pub(crate) fn answered(&mut self, id: u16) {
+        self.requests.remove(&id);
+    }
+
+    /// What is not acknowledged.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    /// A publish is sent for the first time.
+    pub(crate) fn published(&mut self, publish: Publish, step: Option<StepId>) {
+        self.outgoing.push(Outgoing { publish, step, progress: Progress::Published });
+    }
+
+    /// PUBACK, or a PUBREC that refuses: the exchange ends.
+    pub(crate) fn ended(&mut self, id: u16) -> Option<Outgoing> {
+        let place = self.place(id, |progress| progress == Progress::Published)?;
+        Some(self.outgoing.remove(place))
+    }
+
+    /// PUBREC: the publish is not sent again. `None` if the identifier is unknown.
+    pub(crate) fn received(&mut self, id: u16) -> Option<&Outgoing> {
+        let place = self.place(id, |_| true)?;
+        let outgoing = &mut self.outgoing[place];
+        if outgoing.progress == Progress::Published {
+            self.releases += 1;
+            outgoing.progress = Progress::Released { order: self.releases };
+        }
+        Some(outgoing)
+    }
+
+    /// PUBCOMP: the exchange ends, if it had got that far.
+    pub(crate) fn completed(&mut self, id: u16) -> Option<Outgoing> {
+        let place = self.place(id, |progress| progress != Progress::Published)?;
+        Some(self.outgoing.remove(place))
+    }
+
+    /// A QoS 2 PUBLISH arrived: whether it is a new one.
+    pub(crate) fn arrived(&mut self, id: u16) -> bool {
+        self.incoming.insert(id)
+    }
+
+    /// A PUBREL arrived, or the client refused the message: whether the identifier was known.
+    pub(crate) fn released(&mut self, id: u16) -> bool {
+        self.incoming.remove(&id)
+    }
+
+    /// What is to be sent after the broker said that it has the session: PUBRELs in the order of their PUBRECs, and
+    /// PUBLISHes in the order of first sending. \[MQTT-4.4.0-1, 4.6.0-1, 4.6.0-4\]
+    pub(crate) fn resend(&self) -> Vec<Resend> {
+        let mut releases: Vec<(u64, u16)> = Vec::new();
+        let mut publishes = Vec::new();
+        for out in &self.outgoing {
+            match out.progress {
+                Progress::Released { order } => releases.push((order, out.publish.id)),
+                Progress::Published => publishes.push(Publish { dup: true, ..out.publish.clone() }),
+            }
+        }
+        releases.sort_unstable();
+        let releases = releases.into_iter().map(|(_, id)| Resend::PubRel(id));
+        releases.chain(publishes.into_iter().map(Resend::Publish)).collect()
+    }
+
+    /// The broker has no session, or it is to have none: what was under way is given up (whether it arrived is unknown
+    /// for ever). The names of the messages given up.
+    pub(crate) fn discard(&mut self) -> Vec<Tag> {
+        self.incoming.clear();
+        std::mem::take(&mut self.outgoing).iter().filter_map(|out| out.publish.tag()).collect()
+    }
+
+    /// The connection is lost: requests that were not answered will be sent anew.
+    pub(crate) fn disconnected(&mut self) {
+        self.requests.clear();
+    }
+
+    /// Whether nothing is owed in either direction.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.outgoing.is_empty() && self.incoming.is_empty() && self.requests.is_empty()
+    }
+
+    fn place(&self, id: u16, wanted: impl Fn(Progress) -> bool) -> Option<usize> {
+        self.outgoing.iter().position(|out| out.publish.id == id && wanted(out.progress))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Publish, Resend, Store};
+
+    fn publish(id: u16) -> Publish {
+        Publish { id, ..Publish::default() }
+    }
+
+    #[test]
+    fn what_is_owed_is_resent_in_order() {
+        let mut store = Store::default();
+        for id in 1..=4 {
+            store.published(publish(id), None);
+        }
+        assert!(store.received(3).is_some());
+        assert!(store.received(1).is_some());
+        assert!(store.completed(2).is_none(), "PUBCOMP before PUBREC ends nothing");
+        assert!(store.ended(2).is_some());
+        let resent: Vec<(bool, u16)> = store
+            .resend()
+            .into_iter()
+            .map(|one| match one {
+                Resend::PubRel(id) => (true, id),
+                Resend::Publish(publish) => (false, publish.id),
+            })
+            .collect();
+        assert_eq!(resent, [(true, 3), (true, 1), (false, 4)]);
+    }
+
+    #[test]
+    fn an_identifier_is_free_again_when_its_exchange_ended() {
+        let mut store = Store::default();
+        store.published(publish(1), None);
+        store.request(2);
+        assert_eq!(store.free_id(false), 3);
+        store.answered(2);
+        assert_eq!(store.free_id(false), 2);
+        assert_eq!(store.free_id(true), 3);
+    }
+}

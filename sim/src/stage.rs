@@ -1,0 +1,116 @@
+//! What every part of the world may touch: the time, the queue of what is to come, the history and the trace.
+
+use crate::history::{ClientNo, FaultId, History, What};
+use crate::scenario::{Direction, StepId};
+use crate::trace::Trace;
+use broker_core::ids::ConnId;
+use broker_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// Something that is to happen at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Happening {
+    /// A node's process is started.
+    Start(NodeIx),
+    /// A node handles what has arrived.
+    Turn(NodeIx, Life),
+    /// A node's deadline is due.
+    Wake(NodeIx, Life),
+    /// A sync of a node's disk ends.
+    SyncDone(NodeIx, Life),
+    /// A lazy sync of a node's disk is due.
+    SyncDue(NodeIx, Life),
+    /// A snapshot is written.
+    SnapshotDone(NodeIx, Life),
+    /// A check of credentials ends.
+    Checked(NodeIx, Life, ConnId),
+    /// Has a node that was told to stop done so?
+    StopCheck(NodeIx, Life),
+    /// Something on a connection arrives.
+    Arrive(ConnId, Direction),
+    /// A client's timer is due.
+    ClientTimer(ClientNo),
+    /// A step is due.
+    Step(StepId),
+    /// A fault begins.
+    FaultStart(FaultId),
+    /// A fault ends.
+    FaultEnd(FaultId),
+    /// The safety phase ends.
+    Heal,
+    /// Have all come to rest?
+    RestCheck,
+}
+
+/// A node's place in the topology.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct NodeIx(pub(crate) usize);
+
+/// One life of a node's process; what was scheduled in an earlier life is void.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Life(pub(crate) u64);
+
+/// The stage on which the parts play.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// The time of the world.
+    pub(crate) now: Instant,
+    /// What happened.
+    pub(crate) history: History,
+    /// The same and more, folded.
+    pub(crate) trace: Trace,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    scheduled: u64,
+    conns: u64,
+    /// When a client last sent or received something that is not a ping.
+    pub(crate) last_traffic: Instant,
+}
+
+impl Stage {
+    pub(crate) fn new(trace: Trace) -> Self {
+        Stage {
+            now: Instant::ZERO,
+            history: History::default(),
+            trace,
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            conns: 0,
+            last_traffic: Instant::ZERO,
+        }
+    }
+
+    /// Lets `happening` happen at `at`, or at once if that is past. What is due at the same time happens in the order in
+    /// which it was scheduled.
+    pub(crate) fn schedule(&mut self, at: Instant, happening: Happening) {
+        self.scheduled += 1;
+        self.queue.insert((at.max(self.now), self.scheduled), happening);
+    }
+
+    /// Lets `happening` happen `delay` from now.
+    pub(crate) fn after(&mut self, delay: Duration, happening: Happening) {
+        self.schedule(self.now + delay, happening);
+    }
+
+    /// Moves time to the next happening, unless that is after `end`.
+    pub(crate) fn next(&mut self, end: Instant) -> Option<Happening> {
+        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= end)?;
+        self.now = entry.key().0;
+        Some(entry.remove())
+    }
+
+    /// The number of a new connection.
+    pub(crate) fn new_conn(&mut self) -> ConnId {
+        self.conns += 1;
+        ConnId(self.conns)
+    }
+
+    /// Records `what` in the history.
+    pub(crate) fn record(&mut self, what: What) {
+        self.history.push(self.now, what);
+    }
+
+    /// Folds an event into the trace.
+    pub(crate) fn note(&mut self, kind: &'static str, numbers: &[u64], bytes: &[u8]) {
+        self.trace.event(self.now, kind, numbers, bytes);
+    }
+}

@@ -1,0 +1,58 @@
+//! After the safety phase: everything heals, and all must come to rest.
+
+use super::{REST_CHECK, World};
+use crate::history::{ClientNo, What};
+use crate::stage::{Happening, NodeIx};
+use broker_core::time::Duration;
+
+/// Silence of all clients, apart from pings, after which a run is over.
+const SILENCE: Duration = Duration::from_millis(1_500);
+
+impl World<'_> {
+    /// Ends all faults, brings up what is down, lets one client of each session connect.
+    pub(super) fn heal(&mut self) {
+        self.healed = true;
+        for fault in self.active.names() {
+            self.fault_end(fault);
+        }
+        self.stage.note("heal", &[], b"");
+        self.stage.record(What::Healed);
+        for place in 0..self.nodes.len() {
+            self.stage.schedule(self.stage.now, Happening::Start(NodeIx(place)));
+        }
+        for link in self.links.values_mut().filter(|link| link.is_forgotten()) {
+            link.reset(&mut self.stage, &mut self.roads[link.client.index()]);
+        }
+        for place in 0..self.clients.len() {
+            let number = ClientNo(place as u32);
+            let keeper = self.keeper(self.store_of[place]) == number;
+            self.with_client(number, |client, desk| {
+                client.restart(desk);
+                client.heal(desk, keeper);
+            });
+        }
+        self.stage.last_traffic = self.stage.now;
+        self.stage.after(REST_CHECK, Happening::RestCheck);
+    }
+
+    /// The run is over early if all clients have come to rest and nothing moves any more.
+    pub(super) fn rest_check(&mut self) {
+        let silent = self.stage.now.saturating_since(self.stage.last_traffic) >= SILENCE;
+        let mut clients = self.clients.iter();
+        if silent
+            && clients.all(|client| client.is_at_rest(&self.stores[self.store_of[client.number.index()]]))
+        {
+            self.rested = true;
+        } else {
+            self.stage.after(REST_CHECK, Happening::RestCheck);
+        }
+    }
+
+    /// Of the clients that share a store: the one whose connection owns it, else the first.
+    fn keeper(&self, store: usize) -> ClientNo {
+        let mut sharing = self.clients.iter().filter(|client| self.store_of[client.number.index()] == store);
+        let owner = sharing.clone().find(|client| client.owns(&self.stores[store]));
+        let first = || sharing.next().expect("a store belongs to a client");
+        owner.unwrap_or_else(first).number
+    }
+}
