@@ -159,3 +159,74 @@ impl Header {
         Lsn(self.lsn.0 - u64::from(self.distance))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SALT: u32 = 0x5a17;
+
+    /// Records 1 to 3, of which 1 is known to be durable when 3 is written, and an attestation of all.
+    fn frames() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, SALT, Lsn(1), Lsn(0), b"one");
+        put_record(&mut bytes, SALT, Lsn(2), Lsn(0), b"");
+        put_record(&mut bytes, SALT, Lsn(3), Lsn(1), b"three and more");
+        put_attest(&mut bytes, SALT, Lsn(3));
+        bytes.resize(512, 0);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Scan {
+        scan(&Bytes::copy_from_slice(bytes), 0, SALT, Lsn(1), None)
+    }
+
+    #[test]
+    fn frames_come_back_up_to_the_first_that_is_none() {
+        let scan = read(&frames());
+        let bodies: Vec<&[u8]> = scan.records.iter().map(|(_, record)| &record.body[..]).collect();
+        assert_eq!(bodies, [&b"one"[..], b"", b"three and more"]);
+        assert_eq!((scan.next, scan.durable, scan.end), (Lsn(4), Lsn(3), 32 + 24 + 40 + 24));
+    }
+
+    #[test]
+    fn frames_of_another_salt_or_place_in_the_log_are_none() {
+        let bytes = Bytes::from(frames());
+        assert_eq!(scan(&bytes, 0, SALT + 1, Lsn(1), None).next, Lsn(1));
+        assert_eq!(scan(&bytes, 0, SALT, Lsn(2), None).next, Lsn(2));
+        assert_eq!(
+            scan(&bytes, 0, SALT, Lsn(1), Some(Lsn(3))).next,
+            Lsn(3),
+            "and a scan stops where it is told"
+        );
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_frame_ends_the_log_before_it() {
+        for bit in 0..27 * 8 {
+            let mut bytes = frames();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!((read(&bytes).next, read(&bytes).end), (Lsn(1), 0), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn what_a_frame_behind_a_bad_one_states_is_heard() {
+        let mut bytes = frames();
+        bytes[3] ^= 1;
+        assert_eq!(beyond(&bytes, 0, SALT, Lsn(1)), Beyond { durable: Lsn(3), end: 120 });
+        bytes[32 + 24 + 40] ^= 1;
+        assert_eq!(beyond(&bytes, 0, SALT, Lsn(1)), Beyond { durable: Lsn(1), end: 96 });
+        bytes[32 + 24 + 30] ^= 1;
+        assert_eq!(beyond(&bytes, 0, SALT, Lsn(1)).durable, Lsn(1), "even if its body is torn");
+        assert_eq!(beyond(&bytes, 0, SALT + 1, Lsn(1)), Beyond { durable: Lsn(0), end: 0 });
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_are_these() {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, SALT, Lsn(0x0102), Lsn(0x0100), b"body");
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "d84ae3973c51a21604000000020000000201000000000000626f647900000000");
+    }
+}

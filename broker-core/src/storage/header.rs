@@ -77,6 +77,9 @@ impl Header {
             return Err(WalError::Unreadable { file: file.into(), reason });
         }
         let version = u32_at(bytes, 8);
+        if version == 0 {
+            return Err(WalError::Unreadable { file: file.into(), reason: "there is no format 0" });
+        }
         if version > VERSION {
             return Err(WalError::NewerFormat { file: file.into(), found: version, known: VERSION });
         }
@@ -126,6 +129,16 @@ mod tests {
     #[test]
     fn a_header_comes_back_as_written() {
         assert_eq!(Header::decode(Kind::Segment, NODE, "f", &header().encode()), Ok(header()));
+    }
+
+    #[test]
+    fn the_bytes_of_format_1_are_these() {
+        let hex: String = header().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let expected = [
+            "51554f524157414c010000006b6c4b9fedfe0000000000000300000000000000",
+            "0100000000000000020000000000000003000000000000000000000000000000",
+        ];
+        assert_eq!(hex, expected.concat());
     }
 
     #[test]

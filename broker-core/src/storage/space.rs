@@ -28,6 +28,14 @@ pub(super) struct Space {
 }
 
 impl Space {
+    /// The segment that is appended to.
+    ///
+    /// # Panics
+    /// Before the first one is added.
+    pub(super) fn active(&self) -> &Segment {
+        self.segments.back().expect("a log has a segment")
+    }
+
     /// Adds a segment whose first record is `first` and which has room for a frame of `frame` bytes.
     ///
     /// Everything in the segment before it must be on disk: recovery relies on it.

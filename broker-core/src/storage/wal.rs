@@ -13,6 +13,8 @@ use crate::base::ids::{Lsn, NodeId};
 
 /// The smallest segment; smaller wishes are raised to it.
 const SEGMENT_BYTES_MIN: u64 = 4096;
+/// The room for gathered frames that is kept between appends.
+const FRAMES_BYTES_KEPT: usize = 1 << 20;
 /// Zeros written by one call.
 static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
@@ -251,18 +253,15 @@ impl<D: Disk> Wal<D> {
     /// them. Hence the frames that are not proven to be on disk are written again, and the rest of the segment is
     /// zeroed, always: whatever un-synced or recycled bytes it holds must not follow a new record.
     fn settle(&mut self, at: usize, unproven: &[u8]) -> Result<(), DiskError> {
-        let Segment { name, bytes, .. } = self.space.segments.back().expect("a log has a segment");
+        let Segment { name, bytes, .. } = self.space.active();
         if !unproven.is_empty() {
             self.disk.write_at(name, at as u64, unproven)?;
         }
         let mut zero_at = self.end as u64;
         while zero_at < *bytes {
             let len = (*bytes - zero_at).min(ZEROS.len() as u64);
-            self.disk.write_at(
-                name,
-                zero_at,
-                &ZEROS[..usize::try_from(len).expect("at most the array's length")],
-            )?;
+            let zeros = &ZEROS[..usize::try_from(len).expect("at most the array's length")];
+            self.disk.write_at(name, zero_at, zeros)?;
             zero_at += len;
         }
         self.disk.sync(name)?;
@@ -290,7 +289,7 @@ impl<D: Disk> Wal<D> {
                 self.end = DATA_START;
                 self.attested = self.durable;
             }
-            let salt = self.active().salt;
+            let salt = self.space.active().salt;
             frame::put_record(&mut self.frames, salt, record.lsn, self.durable, &record.body);
             self.last = record.lsn;
         }
@@ -300,18 +299,19 @@ impl<D: Disk> Wal<D> {
     /// Writes the gathered frames with one call.
     fn write_frames(&mut self) -> Result<(), DiskError> {
         if !self.frames.is_empty() {
-            let name = &self.space.segments.back().expect("a log has a segment").name;
+            let name = &self.space.active().name;
             self.disk.write_at(name, self.end as u64, &self.frames)?;
             self.end += self.frames.len();
             self.frames.clear();
+            // One huge record must not hold its size in memory for ever.
+            self.frames.shrink_to(FRAMES_BYTES_KEPT);
         }
         Ok(())
     }
 
     fn sync_frames(&mut self) -> Result<(), DiskError> {
         if self.durable < self.last {
-            let name = &self.space.segments.back().expect("a log has a segment").name;
-            self.disk.sync(name)?;
+            self.disk.sync(&self.space.active().name)?;
             self.durable = self.last;
         }
         Ok(())
@@ -321,11 +321,10 @@ impl<D: Disk> Wal<D> {
         self.sync_frames()?;
         // Where there is no room, the next segment will attest by being there.
         if self.attested < self.durable && self.room() >= ATTEST_BYTES {
-            let salt = self.active().salt;
+            let salt = self.space.active().salt;
             frame::put_attest(&mut self.frames, salt, self.durable);
             self.write_frames()?;
-            let name = &self.space.segments.back().expect("a log has a segment").name;
-            self.disk.sync(name)?;
+            self.disk.sync(&self.space.active().name)?;
             self.attested = self.durable;
         }
         Ok(())
@@ -357,13 +356,9 @@ impl<D: Disk> Wal<D> {
         self.disk.sync_dir()
     }
 
-    fn active(&self) -> &Segment {
-        self.space.segments.back().expect("a log has a segment")
-    }
-
     /// The bytes left in the last segment.
     fn room(&self) -> usize {
-        usize::try_from(self.active().bytes).expect("a segment fits into memory") - self.end
+        usize::try_from(self.space.active().bytes).expect("a segment fits into memory") - self.end
     }
 }
 
