@@ -1,3 +1,4 @@
 //! What the workspace tests share.
 
+pub mod packets;
 pub mod wire;
