@@ -83,11 +83,10 @@ mod tests {
     }
 
     fn one_user() -> Arc<Passwords> {
-        let path = std::env::temp_dir().join(format!("quorate-gate-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("passwords");
         Passwords::set(&path, "alice", b"one").expect("a new file");
-        let passwords = Passwords::read(&path).expect("what we wrote");
-        std::fs::remove_file(&path).expect("ours");
-        Arc::new(passwords)
+        Arc::new(Passwords::read(&path).expect("what we wrote"))
     }
 
     #[test]

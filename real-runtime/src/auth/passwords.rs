@@ -249,27 +249,10 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::path::PathBuf;
 
-    /// A folder of its own for one test, removed at its end.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("quorate-passwords-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).expect("a temporary folder");
-            Folder(path)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).expect("the folder is ours");
-        }
-    }
-
     #[test]
     fn a_user_is_added_changed_and_removed() {
-        let folder = Folder::new("life");
-        let file = folder.0.join("passwords");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("passwords");
         Passwords::set(&file, "alice", b"one").expect("a new file");
         assert_eq!(fs::metadata(&file).expect("it exists").permissions().mode() & 0o777, 0o600);
         Passwords::set(&file, "bob", b"two").expect("a second user");
@@ -284,13 +267,13 @@ mod tests {
         Passwords::delete(&file, "alice").expect("she is there");
         assert!(!Passwords::read(&file).expect("still good").verify("alice", b"three"));
         assert!(matches!(Passwords::delete(&file, "alice"), Err(PasswordFileError::NoSuchUser(..))));
-        assert_eq!(fs::read_dir(&folder.0).expect("ours").count(), 1, "nothing is left beside the file");
+        assert_eq!(fs::read_dir(folder.path()).expect("ours").count(), 1, "nothing is left beside the file");
     }
 
     #[test]
     fn comments_survive_and_bad_lines_are_named() {
-        let folder = Folder::new("lines");
-        let file = folder.0.join("passwords");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("passwords");
         fs::write(&file, "# people\n\n").expect("writable");
         Passwords::set(&file, "alice", b"one").expect("comments are fine");
         assert!(fs::read_to_string(&file).expect("readable").starts_with("# people\n\nalice:$argon2id$"));

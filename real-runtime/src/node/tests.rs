@@ -512,10 +512,10 @@ fn a_node_that_stops_ends_when_its_last_client_is_gone() {
 #[test]
 fn passwords_are_checked_aside_and_only_so_many_may_wait() {
     run(async {
-        let path = std::env::temp_dir().join(format!("quorate-node-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("passwords");
         Passwords::set(&path, "alice", b"secret").expect("a new file");
         let passwords = Arc::new(Passwords::read(&path).expect("what we wrote"));
-        std::fs::remove_file(&path).expect("ours");
         let gate = PasswordGate::new(Arc::from([]), passwords, false);
         let ask_all = |_: Instant, input: &Input, out: &mut Vec<Output>| {
             if let Input::ClientOpened { conn, .. } = input {
