@@ -15,7 +15,7 @@ pub(crate) use store::Store;
 
 use crate::dice::Dice;
 use crate::history::{ClientNo, Closer, Connect, Packet, Publish, Tag, Version, What, Will};
-use crate::scenario::{Action, CleanStart, ClientSpec, Milestone, Scenario, StepId};
+use crate::scenario::{Action, CleanStart, ClientSpec, Milestone, Scenario, Span, StepId};
 use crate::stage::Stage;
 use broker_core::ids::ConnId;
 use broker_core::time::{Duration, Instant};
@@ -244,6 +244,7 @@ impl Client {
         self.healed = true;
         self.spec.conduct.refuse_percent = 0;
         self.spec.conduct.double_pubrel_percent = 0;
+        self.spec.conduct.ack_ms = Span::exactly(0);
         self.spec.clean_start = CleanStart::Never;
         if keeper && (self.wanted || (self.connects > 0 && self.spec.keeps_session())) {
             self.wanted = true;
@@ -291,27 +292,20 @@ impl Client {
         self.reconnect_at = None;
         let clean_start = self.decide_clean_start(desk.store, clean_start);
         self.connects += 1;
-        desk.store.disconnected();
-        if clean_start {
-            // From here on the broker may have forgotten the session: the client must not count on it any more, and
-            // must not use a session that may have survived.
-            desk.store.discard();
-            desk.store.must_start_clean = true;
-        }
+        let packet = self.connect_packet(clean_start);
         let conn = desk.stage.new_conn();
+        desk.store.connects(desk.stage.now, conn, clean_start, packet.session_expiry_s);
         let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
         self.connection = Some(Connection::new(conn, self.spec.version, step, patience));
-        desk.store.owner = Some(conn);
         let node = self.spec.node;
         desk.stage.record(What::Opened { client: self.number, conn, node });
         desk.asks.push(Ask::Open(conn));
-        let packet = Packet::Connect(self.connect_packet(clean_start));
-        self.send(desk, packet);
+        self.send(desk, Packet::Connect(packet));
         desk.reached(step, Milestone::Sent);
     }
 
     fn decide_clean_start(&mut self, store: &Store, wish: Option<bool>) -> bool {
-        if store.must_start_clean || self.spec.client_id.is_empty() {
+        if store.must_start_clean() || self.spec.client_id.is_empty() {
             return true;
         }
         wish.unwrap_or_else(|| match self.spec.clean_start {
@@ -358,6 +352,9 @@ impl Client {
             return;
         }
         if let Some(disconnect) = disconnect {
+            if let Some(seconds) = disconnect.session_expiry_s.filter(|_| self.owns(desk.store)) {
+                desk.store.lives_for(seconds);
+            }
             self.send(desk, Packet::Disconnect(disconnect));
         }
         self.lose(desk, disconnect.is_some(), Closer::Client);
@@ -372,7 +369,7 @@ impl Client {
         desk.stage.record(What::Closed { client: self.number, conn: connection.conn, by });
         self.put_back(&mut connection);
         if desk.store.owner == Some(connection.conn) {
-            desk.store.disconnected();
+            desk.store.disconnected(desk.stage.now);
         } else {
             // Another client took the session over: coming back at once would only throw that one out again.
             self.wanted = false;

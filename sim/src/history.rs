@@ -5,6 +5,7 @@
 //! the few checkers that need recorded reasons.
 
 mod index;
+mod line;
 mod packet;
 
 pub use index::{Connection, Index, Session};

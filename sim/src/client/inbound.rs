@@ -101,7 +101,7 @@ impl Client {
         connection.accepted(desk.stage.now, connack, self.spec.keep_alive_s, self.spec.uses_aliases);
         let step = connection.step;
         self.attempts = 0;
-        desk.store.must_start_clean = false;
+        desk.store.connected();
         if connack.session_present {
             for resend in desk.store.resend() {
                 match resend {

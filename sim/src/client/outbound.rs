@@ -145,6 +145,11 @@ impl Client {
             Misdeed::RandomBytes { count } => {
                 let bytes = (0..*count).map(|_| self.dice.below(256) as u8).collect();
                 self.send_garbage(desk, bytes);
+                // The broker may wait for the rest of what looks like a packet.
+                let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
+                if let Some(connection) = &mut self.connection {
+                    connection.patience.get_or_insert(patience);
+                }
             }
             Misdeed::HalfPacket => {
                 let publish = Publish { topic: "half".into(), topic_on_wire: true, ..Publish::default() };

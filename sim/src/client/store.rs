@@ -11,6 +11,7 @@
 use crate::history::{Publish, Tag};
 use crate::scenario::StepId;
 use broker_core::ids::ConnId;
+use broker_core::time::{Duration, Instant};
 use std::collections::BTreeSet;
 
 /// A session store.
@@ -20,6 +21,13 @@ pub(crate) struct Store {
     pub(crate) owner: Option<ConnId>,
     /// The state was discarded, and the broker has not agreed yet: the next CONNECT must be a clean start.
     pub(crate) must_start_clean: bool,
+    /// How long the session outlives its connection; `None` is for ever.
+    lifetime: Option<Duration>,
+    /// When the last connection was lost.
+    lost_at: Option<Instant>,
+    /// The session may have expired, and a CONNECT asked for it: until its CONNACK is seen, nobody knows whether the
+    /// broker still has this session or has begun another.
+    in_doubt: bool,
     outgoing: Vec<Outgoing>,
     incoming: BTreeSet<u16>,
     requests: BTreeSet<u16>,
@@ -142,9 +150,54 @@ impl Store {
         std::mem::take(&mut self.outgoing).iter().filter_map(|out| out.publish.tag()).collect()
     }
 
-    /// The connection is lost: requests that were not answered will be sent anew.
-    pub(crate) fn disconnected(&mut self) {
+    /// A CONNECT is sent: `session_expiry_s` as in MQTT 5.0.
+    pub(crate) fn connects(&mut self, now: Instant, conn: ConnId, clean_start: bool, session_expiry_s: u32) {
         self.requests.clear();
+        self.owner = Some(conn);
+        if clean_start {
+            // From here on the broker may have forgotten the session: the client must not count on it any more, and
+            // must not use a session that may have survived.
+            self.discard();
+            self.must_start_clean = true;
+        } else if self.lifetime == Some(Duration::ZERO) {
+            // It ends with the connection that this one takes the place of.
+            self.discard();
+        } else if let (Some(lifetime), Some(lost_at)) = (self.lifetime, self.lost_at) {
+            // Half the time: the broker's clock may be faster.
+            self.in_doubt = now >= lost_at + lifetime / 2;
+        }
+        self.lives_for(session_expiry_s);
+    }
+
+    /// CONNACK: the broker and the client agree on the session.
+    pub(crate) fn connected(&mut self) {
+        self.must_start_clean = false;
+        self.in_doubt = false;
+        self.lost_at = None;
+    }
+
+    /// The session is to outlive its connection for this time, as in MQTT 5.0.
+    pub(crate) fn lives_for(&mut self, session_expiry_s: u32) {
+        self.lifetime = match session_expiry_s {
+            u32::MAX => None,
+            seconds => Some(Duration::from_secs(seconds.into())),
+        };
+    }
+
+    /// Whether the next CONNECT must ask for a clean start.
+    pub(crate) fn must_start_clean(&self) -> bool {
+        self.must_start_clean || self.in_doubt
+    }
+
+    /// The connection that owned it is lost: requests that were not answered will be sent anew, and a session that was to
+    /// end with its connection has ended.
+    pub(crate) fn disconnected(&mut self, now: Instant) {
+        self.requests.clear();
+        self.lost_at.get_or_insert(now);
+        if self.lifetime == Some(Duration::ZERO) {
+            self.discard();
+            self.lost_at = None;
+        }
     }
 
     /// Whether nothing is owed in either direction.
