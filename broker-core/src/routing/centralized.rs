@@ -12,7 +12,7 @@ use crate::event::{DropReason, Event};
 use crate::face::{Durability, Output, Snapshot, TimerKind};
 use crate::message::Message;
 use crate::replication::{Committed, LocalGroup, Receipt};
-use crate::session::confirm::Answer;
+use crate::session::confirm::{Answer, ResumeFrom};
 use crate::session::outbound::drop_event;
 use crate::session::{Gateway, Intent};
 use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, Verdict};
@@ -94,7 +94,7 @@ impl Centralized {
             }
             Intent::Progress { session, receipt, steps } => {
                 let urgent = receipt.is_some();
-                let ticket = Ticket::Answer { receipt, reason: ReasonCode::Success };
+                let ticket = Ticket::Progress { session: session.incarnation, receipt };
                 self.propose(gateway, Op::Progress { session, steps }, ticket, urgent);
             }
             Intent::Detach { receipt, detach } => {
@@ -329,6 +329,13 @@ impl Centralized {
                     gateway.confirm(receipt, committed, Answer::Reason(reason));
                 }
             }
+            (Ticket::Progress { session, receipt }, _) => {
+                if let Some(receipt) = receipt {
+                    gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
+                }
+                // What was held back at the end of the span may go now.
+                gateway.set_ready(session);
+            }
             (Ticket::InTurn { receipt, reason }, _) => {
                 gateway.waited_for_log(receipt.conn());
                 gateway.confirm(receipt, committed, Answer::Reason(reason));
@@ -344,8 +351,9 @@ impl Centralized {
             }
             (Ticket::Attach { receipt }, Some(Verdict::Attached { session, present })) => {
                 let record = self.machine.session(session.incarnation).expect("it was just attached");
-                let (durable, base) = (record.durable, record.queue.base());
-                gateway.confirm_attach(receipt, committed, session, present, durable, base);
+                let (base, sent) = (record.queue.base(), record.queue.sent());
+                let from = ResumeFrom { durable: record.durable, base, sent };
+                gateway.confirm_attach(receipt, committed, session, present, from);
             }
             (Ticket::Attach { receipt }, _) => {
                 gateway.event(Event::LimitReached { limit: "sessions_max", client_id: None });

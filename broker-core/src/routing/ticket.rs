@@ -1,6 +1,6 @@
 //! What a proposer leaves with the log, to be reminded of when its entry is committed.
 
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, Incarnation};
 use crate::codec::ReasonCode;
 use crate::codec::packet::SubscriptionOptions;
 use crate::message::Message;
@@ -39,6 +39,8 @@ pub(super) enum Ticket {
     Tick,
     /// Send the answer, if one is owed.
     Answer { receipt: Option<Receipt>, reason: ReasonCode },
+    /// Let PUBREL go, if one is owed, and what the window held back.
+    Progress { session: Incarnation, receipt: Option<Receipt> },
     /// A publish with an entry.
     Publish { conn: ConnId, receipt: Option<Receipt> },
     /// A publish without an entry, in its place behind others of its connection.

@@ -29,6 +29,17 @@ pub enum Answer {
     Reasons(Vec<ReasonCode>),
 }
 
+/// Where delivery from the shard's queue begins.
+#[derive(Clone, Copy, Debug)]
+pub struct ResumeFrom {
+    /// Whether the session outlives its connection.
+    pub durable: bool,
+    /// Everything below is done.
+    pub base: Position,
+    /// What is below may have been sent on an earlier connection.
+    pub sent: Position,
+}
+
 impl Gateway {
     /// Sends an answer whose time has come. If the connection is gone, nobody is told.
     pub fn confirm(&mut self, receipt: Receipt, committed: Committed, answer: Answer) {
@@ -78,15 +89,14 @@ impl Gateway {
         }
     }
 
-    /// The attach is committed: CONNACK, and the connection is open. `base` is where the shard's queue begins.
+    /// The attach is committed: CONNACK, and the connection is open.
     pub fn confirm_attach(
         &mut self,
         receipt: Receipt,
         committed: Committed,
         session: Attachment,
         present: bool,
-        durable: bool,
-        base: Position,
+        from: ResumeFrom,
     ) {
         let id = receipt.conn();
         assert_eq!(receipt.spend(committed), Owed::ConnAck, "an attach owes CONNACK");
@@ -96,12 +106,12 @@ impl Gateway {
         };
         let State::Attaching(attaching) = attaching else {
             // The client did not wait for the answer.
-            let detach = Detach { session, expiry_s: None, discard_will: false, sent: base };
+            let detach = Detach { session, expiry_s: None, discard_will: false, sent: from.base };
             self.intents.push_back(Intent::Detach { receipt: None, detach });
             return;
         };
         self.forget_attaching(id, &attaching.connect.client_id);
-        let link = self.link_of(&attaching, session, durable, base);
+        let link = self.link_of(&attaching, session, from);
         self.send_connack(id, &attaching, present);
         self.event(Event::Connected {
             conn: id,
@@ -116,11 +126,11 @@ impl Gateway {
             self.timers.set(TimerKind::KeepAlive(id), self.now + silence_max);
         }
         self.conns.get_mut(&id).expect("it was attaching").state = State::Open(Box::new(link));
-        self.ready.push(id);
+        self.note_ready(id);
         self.process(id);
     }
 
-    fn link_of(&self, attaching: &Attaching, session: Attachment, durable: bool, base: Position) -> Link {
+    fn link_of(&self, attaching: &Attaching, session: Attachment, from: ResumeFrom) -> Link {
         let connect = &attaching.connect;
         let properties = &connect.properties;
         let limits = ClientLimits {
@@ -133,7 +143,7 @@ impl Gateway {
         Link {
             client_id: connect.client_id.clone(),
             session,
-            durable,
+            durable: from.durable,
             expiry_s: attaching.expiry_s,
             version: connect.version,
             permissions: attaching.permissions.clone(),
@@ -146,10 +156,11 @@ impl Gateway {
             unanswered: 0,
             uncommitted: 0,
             subscriptions: BTreeMap::new(),
-            local: Window::new(link::LOCAL, Position(0)),
+            local: Window::new(link::LOCAL, Position(0), Position(0)),
             local_queue: VecDeque::new(),
             local_queue_bytes: 0,
-            shard: Window::new(link::SHARD, base),
+            shard: Window::new(link::SHARD, from.base, from.sent),
+            hears_shard: from.durable,
             progress: Vec::new(),
         }
     }

@@ -61,6 +61,8 @@ pub(super) struct Conn {
     pub(super) version: Option<Version>,
     pub(super) state: State,
     pub(super) reading: bool,
+    /// Whether it is among those that may send more of their queues.
+    pub(super) ready: bool,
 }
 
 /// All connections of a node, and what they share.
@@ -82,7 +84,7 @@ pub struct Gateway {
     pub(super) intents: VecDeque<Intent>,
     /// Connections with bytes to hand out.
     pub(super) dirty: Vec<ConnId>,
-    /// Connections that may send more of the shard's queue.
+    /// Connections that may send more of their queues.
     pub(super) ready: Vec<ConnId>,
     /// Connections with steps to propose.
     pub(super) progressed: Vec<ConnId>,
@@ -138,6 +140,7 @@ impl Gateway {
             version: None,
             state: State::AwaitingConnect,
             reading: true,
+            ready: false,
         };
         let replaced = self.conns.insert(id, conn);
         assert!(replaced.is_none(), "connection {id} was opened twice");
@@ -193,8 +196,7 @@ impl Gateway {
     pub fn sent(&mut self, id: ConnId, bytes: usize) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.outbox.sent(bytes);
-        self.pump_local(id);
-        self.ready.push(id);
+        self.note_ready(id);
     }
 
     /// The driver lost the connection.

@@ -197,7 +197,7 @@ impl Gateway {
         if let Some(position) = link.shard.on_puback(ack.id) {
             self.progress(id, position);
         } else if link.local.on_puback(ack.id).is_some() {
-            self.pump_local(id);
+            self.note_ready(id);
         }
     }
 
@@ -237,7 +237,7 @@ impl Gateway {
         if let Some(position) = link.shard.on_pubrec_error(packet) {
             self.progress(id, position);
         } else if link.local.on_pubrec_error(packet).is_some() {
-            self.pump_local(id);
+            self.note_ready(id);
         }
     }
 
@@ -259,7 +259,7 @@ impl Gateway {
         if let Some(position) = link.shard.on_pubcomp(packet) {
             self.progress(id, position);
         } else if link.local.on_pubcomp(packet).is_some() {
-            self.pump_local(id);
+            self.note_ready(id);
         }
     }
 
@@ -345,7 +345,7 @@ impl Gateway {
         } else if first {
             self.note_progress(id);
         }
-        self.ready.push(id);
+        self.note_ready(id);
     }
 
     /// The link of a connection that is open.

@@ -79,6 +79,8 @@ pub struct Link {
     pub(super) local_queue: VecDeque<Delivery>,
     pub(super) local_queue_bytes: u64,
     pub(super) shard: Window,
+    /// Whether the shard has a queue for it: every durable session, and a clean one with a shared subscription.
+    pub(super) hears_shard: bool,
     /// Steps that are not proposed yet.
     pub(super) progress: Vec<(Position, Step)>,
 }
@@ -87,6 +89,11 @@ impl Link {
     /// How many more QoS 1 and 2 messages may be sent now.
     pub(super) fn quota(&self) -> u16 {
         self.limits.receive_max.saturating_sub(self.local.open() + self.shard.open())
+    }
+
+    /// Whether the next message of a clean session's own queue may be sent as far as the client is concerned.
+    pub(super) fn local_may_go(&self) -> bool {
+        self.quota() > 0 && self.local.has_room()
     }
 
     /// The position up to which the shard's queue was sent, for `Detach`.

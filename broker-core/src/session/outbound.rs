@@ -97,12 +97,12 @@ impl Gateway {
     }
 
     /// Sends what the window of a clean session lets through.
-    pub(super) fn pump_local(&mut self, id: ConnId) {
+    fn pump_local(&mut self, id: ConnId) {
         let (wall, outbox_room) = (self.wall, self.limits.outbox_bytes_max as usize / 2);
         loop {
             let Some(conn) = self.conns.get_mut(&id) else { return };
             let State::Open(link) = &mut conn.state else { return };
-            if link.quota() == 0 || conn.outbox.bytes() > outbox_room {
+            if !link.local_may_go() || conn.outbox.bytes() > outbox_room {
                 return;
             }
             let Some(Delivery { message, qos, retain, subscription_ids }) = link.local_queue.pop_front()
@@ -131,22 +131,34 @@ impl Gateway {
 
     /// A session of the machine has something new in its queue.
     pub fn set_ready(&mut self, session: Incarnation) {
-        if let Some(conn) = self.attached.get(&session) {
-            self.ready.push(*conn);
+        let Some(&id) = self.attached.get(&session) else { return };
+        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+            link.hears_shard = true;
+            self.note_ready(id);
         }
     }
 
-    /// Sends what the windows of sessions of the machine let through.
-    pub fn pump(&mut self, machine: &Machine) {
-        let mut ready = std::mem::take(&mut self.ready);
-        for id in ready.drain(..) {
-            self.hasten_progress(id, machine);
-            self.pump_shard(id, machine);
+    /// Notes that a connection may send more of its queues: something is new there, or the window or the socket has room again.
+    pub(super) fn note_ready(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        if !std::mem::replace(&mut conn.ready, true) {
+            self.ready.push(id);
         }
-        // What pumping made ready again (progress at the end of the span) waits for its commit anyway.
-        ready.append(&mut self.ready);
-        ready.clear();
-        self.ready = ready;
+    }
+
+    /// Sends what the windows let through. One window serves both queues of a session, so both are looked at.
+    pub fn pump(&mut self, machine: &Machine) {
+        while let Some(id) = self.ready.pop() {
+            self.pump_local(id);
+            if self.conns.get_mut(&id).and_then(Conn::link_mut).is_some_and(|link| link.hears_shard) {
+                self.hasten_progress(id, machine);
+                self.pump_shard(id, machine);
+            }
+            // Not before: what is dropped on the way (it expired, it is too large) makes the connection ready again.
+            if let Some(conn) = self.conns.get_mut(&id) {
+                conn.ready = false;
+            }
+        }
     }
 
     /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count

@@ -73,17 +73,26 @@ pub struct Window {
     base: Position,
     slots: VecDeque<Outgoing>,
     open: u16,
+    /// What is below may have been sent on an earlier connection.
+    sent_before: Position,
 }
 
 impl Window {
-    /// A window that begins at `base`, nothing sent.
-    pub fn new(part: Part, base: Position) -> Self {
-        Window { part, base, slots: VecDeque::new(), open: 0 }
+    /// A window that begins at `base`, nothing sent on this connection; what is below `sent_before` may have been on an
+    /// earlier one.
+    pub fn new(part: Part, base: Position, sent_before: Position) -> Self {
+        Window { part, base, slots: VecDeque::new(), open: 0, sent_before }
     }
 
     /// The next position to send.
     pub fn next(&self) -> Position {
         Position(self.base.0 + self.slots.len() as u64)
+    }
+
+    /// Whether one more may be sent without coming near to using an identifier twice: the oldest message may stay
+    /// unacknowledged while any number of later ones is completed.
+    pub fn has_room(&self) -> bool {
+        self.slots.len() < usize::from(self.part.len / 2)
     }
 
     /// How many sent messages are not complete: they count against Receive Maximum. \[MQTT-4.9.0-2\]
@@ -120,7 +129,12 @@ impl Window {
 
     /// PUBREC with success.
     pub fn on_pubrec(&mut self, id: PacketId) -> PubRec {
-        let Some((position, slot)) = self.slot(id) else { return PubRec::Unknown };
+        let Some(position) = self.part.position(id, self.base) else { return PubRec::Unknown };
+        let Some((position, slot)) = self.slot(id) else {
+            // It answers what an earlier connection sent, and is asked for again when that is sent again. To say that
+            // the identifier is unknown would make the client take the resend for a new message. [MQTT-4.3.3-10]
+            return if position < self.sent_before { PubRec::Repeated } else { PubRec::Unknown };
+        };
         match slot {
             Outgoing::AwaitingPubRec => {
                 *slot = Outgoing::CommittingPubRec;
@@ -202,7 +216,7 @@ mod tests {
 
     #[test]
     fn qos_2_is_released_only_when_its_receipt_is_on_disk() {
-        let mut window = Window::new(Part::of(1, 2), Position(5));
+        let mut window = Window::new(Part::of(1, 2), Position(5), Position(5));
         let id = window.send_publish(QoS::ExactlyOnce);
         assert_eq!(window.on_puback(id), None, "PUBACK does not answer QoS 2");
         assert_eq!(window.on_pubcomp(id), None, "nothing was released");
@@ -218,7 +232,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_out_of_order_hold_the_base_back() {
-        let mut window = Window::new(Part::of(0, 2), Position(0));
+        let mut window = Window::new(Part::of(0, 2), Position(0), Position(0));
         let first = window.send_publish(QoS::AtLeastOnce);
         let second = window.send_publish(QoS::AtLeastOnce);
         assert_eq!(window.on_puback(second), Some(Position(1)));
@@ -227,5 +241,30 @@ mod tests {
         assert_eq!(window.on_puback(first), Some(Position(0)));
         window.skip();
         assert_eq!(window.next(), Position(3));
+    }
+
+    #[test]
+    fn an_early_answer_to_an_earlier_connection_waits_for_the_resend() {
+        let mut window = Window::new(Part::of(1, 2), Position(3), Position(5));
+        let id = |position| Part::of(1, 2).id(Position(position));
+        assert_eq!(window.on_pubrec(id(4)), PubRec::Repeated);
+        assert_eq!(window.on_pubrec(id(5)), PubRec::Unknown, "it was never sent");
+        window.send_publish(QoS::ExactlyOnce);
+        assert_eq!(window.on_pubrec(id(3)), PubRec::Received(Position(3)));
+    }
+
+    #[test]
+    fn one_message_that_is_never_acknowledged_stops_the_window_before_identifiers_run_out() {
+        let mut window = Window::new(Part::of(0, 2), Position(0), Position(0));
+        window.send_publish(QoS::AtLeastOnce);
+        let mut sent = 1;
+        while window.has_room() {
+            let id = window.send_publish(QoS::AtLeastOnce);
+            assert!(window.on_puback(id).is_some());
+            sent += 1;
+        }
+        assert_eq!((sent, window.open()), (16_383, 1));
+        assert!(window.on_puback(Part::of(0, 2).id(Position(0))).is_some());
+        assert!(window.has_room());
     }
 }

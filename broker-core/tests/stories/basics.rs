@@ -1,10 +1,6 @@
-//! Short stories of one node, told as the timeline that the clients saw.
-//!
-//! Packet identifiers from 32768 on are those of the shard's queue, lower ones those of a clean session's own.
+//! What every client relies on: publish, deliver, retain, share, resume, expire.
 
-mod bench;
-
-use bench::{Bench, ack, clean, durable, publish, retain, subscribe};
+use crate::bench::{Bench, ack, clean, durable, publish, retain, subscribe};
 use broker_core::codec::ReasonCode;
 use broker_core::codec::packet::{Disconnect, Packet, QoS, Version, Will, WillProperties};
 use broker_core::limits::Limits;
