@@ -1,0 +1,138 @@
+//! Nothing is stuck: 37, 38.
+
+use super::{Because, CONVERGES, Checker, Verdict};
+use crate::model::{Conn, Model, Place};
+use broker_core::time::{Duration, Instant};
+use sim::history::{Closer, NodeDown, What};
+use sim::scenario::FaultKind;
+
+pub(super) const KEEP_ALIVE: Checker = Checker {
+    number: 37,
+    name: "KeepAlive",
+    statement: "a silent client is closed at 1.5 times its keep alive, and one that is not silent is not",
+    clause: "MQTT-3.1.2-22",
+    check: |model| Verdict::first(model.conns.values().find_map(|conn| keep_alive(model, conn))),
+};
+
+pub(super) const CONVERGES_CHECKER: Checker = Checker {
+    number: CONVERGES,
+    name: "Converges",
+    statement: "after everything heals every node serves, every client that retries is served, and nothing is left open",
+    clause: "ours",
+    check: converges,
+};
+
+/// Reason code 0x8D: Keep Alive timeout.
+const KEEP_ALIVE_TIMEOUT: u8 = 0x8d;
+
+fn keep_alive(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
+    let (_, _, connect) = conn.connect?;
+    let (accepted, _, connack) = conn.connack.filter(|(_, _, connack)| connack.reason == 0)?;
+    let keep_alive_s = connack.keep_alive_s.unwrap_or(connect.keep_alive_s);
+    let limit = Duration::from_millis(1_500 * u64::from(keep_alive_s));
+    let sent: Vec<Place> = conn
+        .places
+        .iter()
+        .copied()
+        .filter(|place| matches!(model.record(*place).what, What::Sent { .. }))
+        .collect();
+    let last_sent = *sent.last()?;
+    let delayed = model.ground.delayed_until(conn.client, conn.node, conn.opened_at, model.ground.last_at);
+    let unheard = model.ground.half_open(conn.client, conn.opened_at, model.ground.last_at);
+    let slack = model.ground.clock_slack() + Duration::from_millis(500) + model.ground.healthy_delay();
+    if let Some((place, dismissed)) =
+        conn.dismissed.filter(|(_, dismissed)| dismissed.reason == KEEP_ALIVE_TIMEOUT)
+    {
+        let before = sent.iter().rev().find(|sent| **sent < place).copied().unwrap_or(accepted);
+        let silent = model.at(place).saturating_since(model.at(before));
+        let too_soon = keep_alive_s == 0 || silent + slack < limit;
+        if too_soon && delayed.is_none() && !unheard {
+            let what = format!(
+                "{} was closed for its silence after {:.1} s; its keep alive is {keep_alive_s} s ({})",
+                conn.id,
+                silent.as_secs_f64(),
+                dismissed.reason
+            );
+            return Some(Because::at(model, place, what).after([before, accepted]));
+        }
+    }
+    if keep_alive_s == 0 || delayed.is_some() || unheard {
+        return None;
+    }
+    // Seen from the client: the close, or the end of the run.
+    let until = conn.closed.map_or(model.ground.last_at, |(_, at, _)| at);
+    let silences = sent.windows(2).map(|pair| (pair[0], model.at(pair[1])));
+    let silent = silences.chain([(last_sent, until)]).find(|(from, until)| {
+        until.saturating_since(model.at(*from)) > limit + slack && up_from(model, *from, *until)
+    });
+    let (from, until) = silent?;
+    let silent_s = until.saturating_since(model.at(from)).as_secs_f64();
+    let what =
+        format!("a client was silent for {silent_s:.1} s and kept; its keep alive is {keep_alive_s} s");
+    Some(Because::at(model, from, what).after([accepted]))
+}
+
+/// Whether the node was up and running all the time.
+fn up_from(model: &Model<'_>, from: Place, until: Instant) -> bool {
+    !model.ground.downs.iter().any(|down| down.place > from && down.at <= until)
+}
+
+fn converges(model: &Model<'_>) -> Verdict {
+    let rot = model.ground.windows.iter().any(|window| matches!(window.kind, FaultKind::BitRot { .. }));
+    let refused = model.history.records.iter().enumerate().find_map(|(place, record)| match &record.what {
+        What::NodeRefused { node, why } => Some((place, *node, why)),
+        _ => None,
+    });
+    if let Some((place, node, why)) = refused {
+        if rot {
+            return Verdict::Unknown(format!("node {node} refused its damaged disk, as it must: {why}"));
+        }
+        let what = format!("node {node} could not start from its disk: {why}");
+        return Verdict::Violated(Because::at(model, place, what));
+    }
+    let Some(end) = model.ground.end else {
+        return Verdict::Unknown("the history has no end".to_owned());
+    };
+    let down = model.ground.downs.last();
+    let stays_down = down.filter(|down| {
+        !model.ground.ups.iter().any(|(place, node)| *place > down.place && *node == down.node)
+    });
+    if let Some(down) = stays_down.filter(|down| !matches!(down.why, NodeDown::Panicked(_))) {
+        let what = format!("node {} went down and did not come back", down.node);
+        return Verdict::Violated(Because::at(model, down.place, what));
+    }
+    let What::End { restless } = &model.record(end).what else { return Verdict::Holds };
+    if let Some(client) = restless.first() {
+        let (client_id, waits_for) = last_words(model, *client);
+        let what = format!(
+            "{} client{} did not come to rest, first {client} ('{client_id}'), {waits_for}",
+            restless.len(),
+            if restless.len() == 1 { "" } else { "s" }
+        );
+        let mut because = Because::at(model, end, what);
+        because.client = Some(*client);
+        let own = model
+            .history
+            .records
+            .iter()
+            .enumerate()
+            .filter(|(_, record)| record.what.client() == Some(*client));
+        let last: Vec<Place> = own.map(|(place, _)| place).collect();
+        return Verdict::Violated(because.after(last.iter().rev().take(8).copied()));
+    }
+    Verdict::Holds
+}
+
+/// The MQTT client identifier of `client`, and what became of its last connection.
+fn last_words(model: &Model<'_>, client: sim::history::ClientNo) -> (String, String) {
+    let Some(conn) = model.conns.values().rfind(|conn| conn.client == client) else {
+        return (String::new(), "which never connected".to_owned());
+    };
+    let state = match (conn.closed, conn.connack) {
+        (Some((_, _, Closer::Broker)), _) => "whose last connection was closed by the broker",
+        (Some(_), _) => "whose last connection is closed",
+        (None, None) => "whose last CONNECT was not answered",
+        (None, Some(_)) => "which is connected and waits for an answer",
+    };
+    (conn.client_id().unwrap_or_default().to_owned(), state.to_owned())
+}

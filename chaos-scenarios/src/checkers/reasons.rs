@@ -1,0 +1,109 @@
+//! Whether a recorded reason for not delivering a message can be true.
+
+use super::Because;
+use crate::model::{Grant, Model, Published, Sub};
+use broker_core::event::DropReason;
+use broker_core::time::Duration;
+use sim::history::{Packet, Qos, What};
+use std::collections::BTreeSet;
+
+/// The first recorded reason that cannot be true.
+pub(super) fn first_false(model: &Model<'_>) -> Option<Because> {
+    for ((client_id, tag), list) in &model.drops {
+        let (Some(client_id), Some(message)) = (*client_id, model.published.get(tag)) else { continue };
+        for (place, reason) in list {
+            if let Some(why) = contradiction(model, client_id, message, *place, *reason) {
+                let what = format!("{tag} was dropped for '{client_id}' as {reason:?}, but {why}");
+                return Some(Because::at(model, *place, what).about(*tag).after([message.first().place]));
+            }
+        }
+    }
+    None
+}
+
+fn contradiction(
+    model: &Model<'_>,
+    client_id: &str,
+    message: &Published<'_>,
+    place: usize,
+    reason: DropReason,
+) -> Option<String> {
+    let limits = model.scenario.topology.nodes.first().map(|node| &node.limits)?;
+    let earlier = || model.published.values().filter(move |other| other.first().place < place);
+    let conns = || model.by_client_id.get(client_id).into_iter().flatten().map(|conn| &model.conns[conn]);
+    let sent = |fits: &dyn Fn(&Packet) -> bool| {
+        conns()
+            .flat_map(|conn| conn.places.iter())
+            .filter(|at| **at < place)
+            .any(|at| matches!(&model.record(*at).what, What::Sent { packet, .. } if fits(packet)))
+    };
+    match reason {
+        DropReason::Expired => match message.expiry_s {
+            None => Some("it has no expiry interval".to_owned()),
+            Some(expiry_s) => {
+                let lasted = model.at(place).saturating_since(model.at(message.first().place));
+                let expires = Duration::from_secs(expiry_s.into());
+                let early = lasted + model.ground.clock_slack() + Duration::from_secs(1) < expires;
+                early.then(|| format!("only {:.1} s of {expiry_s} s had passed", lasted.as_secs_f64()))
+            }
+        },
+        DropReason::QueueFull => {
+            let held = earlier().map(|other| other.topic.as_str().len() as u64 + 64).sum::<u64>();
+            let few = (earlier().count() as u64) < u64::from(limits.queue_messages_max);
+            let small = held + largest_payload(model) * earlier().count() as u64 <= limits.queue_bytes_max;
+            (few && small).then(|| format!("only {} messages had been sent", earlier().count()))
+        }
+        DropReason::SlowConsumer => {
+            let certain = message.qos != Qos::AtMostOnce
+                && conns().filter_map(|conn| model.life_of.get(&conn.id)).all(|life| {
+                    let matching = model.subs_of(*life).iter().filter(|sub| sub.matches(&message.topic));
+                    let granted = |sub: &Sub<'_>| matches!(sub.answered, Some((_, Grant::Granted(qos))) if qos != Qos::AtMostOnce);
+                    matching.into_iter().all(granted)
+                });
+            certain.then(|| "it was to be delivered with QoS 1 or 2".to_owned())
+        }
+        DropReason::SessionEnded => {
+            let endless = conns().all(|conn| {
+                let clean = conn.connect.is_some_and(|(_, _, connect)| connect.clean_start);
+                let (shortest_s, _) = conn.expiry_s();
+                let expires_at = conn.alive_at + Duration::from_secs(shortest_s.into());
+                let slack = model.ground.clock_slack() + Duration::from_secs(1);
+                !clean && (shortest_s == u32::MAX || expires_at > model.at(place) + slack)
+            });
+            endless.then(|| "its session cannot have ended".to_owned())
+        }
+        DropReason::Unsubscribed => {
+            let unsubscribed = sent(&|packet| matches!(packet, Packet::Unsubscribe(_)));
+            (!unsubscribed).then(|| "the client never unsubscribed".to_owned())
+        }
+        DropReason::NotAuthorized => {
+            model.scenario.acl.is_empty().then(|| "everything is allowed".to_owned())
+        }
+        DropReason::PacketTooLarge => {
+            let limited = conns()
+                .any(|conn| conn.connect.is_some_and(|(_, _, connect)| connect.packet_bytes_max.is_some()));
+            (!limited).then(|| "the client takes packets of any size".to_owned())
+        }
+        DropReason::Refused => {
+            let refused =
+                sent(&|packet| matches!(packet, Packet::PubAck(ack) | Packet::PubRec(ack) if ack.is_error()));
+            (!refused).then(|| "the client refused nothing".to_owned())
+        }
+        DropReason::RetainedFull => {
+            let topics: BTreeSet<&str> =
+                earlier().filter(|other| other.retain).map(|other| other.topic.as_str()).collect();
+            let few = (topics.len() as u64) < u64::from(limits.retained_messages_max);
+            let small = largest_payload(model) * topics.len() as u64 + (1 << 16) <= limits.retained_bytes_max;
+            (few && small).then(|| format!("only {} topics had a retained message", topics.len()))
+        }
+    }
+}
+
+/// The largest payload that anybody sent.
+fn largest_payload(model: &Model<'_>) -> u64 {
+    let sent = model.history.records.iter().filter_map(|record| match &record.what {
+        What::Sent { packet: Packet::Publish(publish), .. } => Some(publish.payload.len() as u64),
+        _ => None,
+    });
+    sent.max().unwrap_or(0)
+}

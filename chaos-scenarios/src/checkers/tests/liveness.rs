@@ -1,0 +1,83 @@
+use crate::checkers::Verdict;
+use crate::checkers::tale::Tale;
+use broker_core::ids::NodeId;
+use sim::history::{Closer, Connect, Disconnect, NodeDown, Packet, What};
+use sim::scenario::FaultKind;
+
+#[test]
+fn a_client_that_stays_restless_is_found() {
+    let mut tale = Tale::new();
+    let alice = tale.durable("alice");
+    tale.ends_with(&[alice]);
+    assert_eq!(tale.violation(38).client, Some(alice));
+}
+
+#[test]
+fn a_history_without_an_end_cannot_be_judged() {
+    let mut tale = Tale::new();
+    tale.durable("alice");
+    assert!(matches!(tale.verdict(38), Verdict::Unknown(_)));
+}
+
+#[test]
+fn a_node_that_stays_down_or_refuses_its_disk_is_found() {
+    let mut tale = Tale::new();
+    tale.starts();
+    tale.goes_down(NodeDown::DiskFailed("full".to_owned()), &[]);
+    tale.ends();
+    tale.violation(38);
+
+    let mut tale = Tale::new();
+    tale.push(What::NodeRefused { node: NodeId(1), why: "damage at record 7".to_owned() });
+    tale.ends();
+    tale.violation(38);
+}
+
+#[test]
+fn a_node_that_refuses_a_rotten_disk_does_what_it_must() {
+    let mut tale = Tale::new();
+    tale.fault(FaultKind::BitRot { node: NodeId(1), bits: 3 }, 10);
+    tale.push(What::NodeRefused { node: NodeId(1), why: "damage at record 7".to_owned() });
+    tale.ends();
+    assert!(matches!(tale.verdict(38), Verdict::Unknown(_)));
+}
+
+fn with_keep_alive(keep_alive_s: u16) -> (Tale, sim::history::ClientNo) {
+    let mut tale = Tale::new();
+    let alice = tale.durable("alice");
+    tale.closes(alice, Closer::Network);
+    let connect = Connect { keep_alive_s, ..tale.connect_of(alice) };
+    tale.join_as(alice, connect, true);
+    (tale, alice)
+}
+
+#[test]
+fn a_silent_client_that_is_kept_is_found() {
+    let (mut tale, alice) = with_keep_alive(2);
+    tale.wait_ms(3_100);
+    tale.sends(alice, Packet::PingReq);
+    tale.holds(&[37]);
+    tale.wait_ms(6_000);
+    tale.closes(alice, Closer::Broker);
+    assert_eq!(tale.violation(37).client, Some(alice));
+}
+
+#[test]
+fn a_client_that_is_closed_in_time_is_no_finding() {
+    let (mut tale, alice) = with_keep_alive(2);
+    tale.wait_ms(3_000);
+    tale.got(alice, Packet::Disconnect(Disconnect { reason: 0x8d, session_expiry_s: None }));
+    tale.closes(alice, Closer::Broker);
+    tale.holds(&[37]);
+}
+
+#[test]
+fn a_client_that_is_closed_too_soon_is_found() {
+    for keep_alive_s in [0, 4] {
+        let (mut tale, alice) = with_keep_alive(keep_alive_s);
+        tale.wait_ms(2_000);
+        tale.got(alice, Packet::Disconnect(Disconnect { reason: 0x8d, session_expiry_s: None }));
+        tale.closes(alice, Closer::Broker);
+        assert_eq!(tale.violation(37).client, Some(alice));
+    }
+}

@@ -1,0 +1,115 @@
+//! Writes of retained messages: which were surely before which.
+
+use super::Place;
+use broker_core::ids::ConnId;
+use sim::history::{ClientNo, History, Packet, Qos, Tag, What};
+use std::collections::BTreeMap;
+
+/// One write of a topic's retained message; an empty payload clears it.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// The message; `None` for one that clears.
+    pub tag: Option<Tag>,
+    /// Its quality of service.
+    pub qos: Qos,
+    /// Message Expiry Interval in seconds.
+    pub expiry_s: Option<u32>,
+    /// By whom.
+    pub client: ClientNo,
+    /// Where and on which connections it was sent, in order. For a will: the CONNECT.
+    pub sent: Vec<(Place, ConnId)>,
+    /// Where it was acknowledged; never for QoS 0 and wills.
+    pub acknowledged: Option<Place>,
+    /// Whether it was refused with a reason code, or its sender may not be allowed to publish it.
+    pub refused: bool,
+    /// Whether it is a will.
+    pub will: bool,
+}
+
+impl Write {
+    /// Where it was sent first.
+    pub fn first(&self) -> Place {
+        self.sent[0].0
+    }
+
+    /// Whether it took effect for the last time before `other` did for the first.
+    pub fn surely_before(&self, other: &Write) -> bool {
+        if self.will {
+            return false;
+        }
+        let answered = self.acknowledged.is_some_and(|place| place < other.first());
+        // One connection is worked through in order.
+        let in_line = self.client == other.client
+            && self.sent.len() == 1
+            && !other.will
+            && self.sent[0].1 == other.sent[0].1
+            && self.first() < other.first();
+        answered || in_line
+    }
+
+    /// Whether it surely took effect before `place`.
+    pub fn surely_done(&self, place: Place) -> bool {
+        self.acknowledged.is_some_and(|done| done < place) && !self.refused
+    }
+}
+
+/// The writes of each topic, in the order of their first sending.
+pub(super) fn read(history: &History) -> BTreeMap<&str, Vec<Write>> {
+    let mut writes: BTreeMap<&str, Vec<Write>> = BTreeMap::new();
+    // What a client's packet identifier means: a topic and a place in its list; `None` if not a retained message.
+    let mut open: BTreeMap<(ClientNo, u16), Option<(&str, usize)>> = BTreeMap::new();
+    for (place, record) in history.records.iter().enumerate() {
+        match &record.what {
+            What::Sent { client, conn, packet: Packet::Connect(connect) } => {
+                if let Some(will) = connect.will.as_ref().filter(|will| will.retain) {
+                    writes.entry(&will.topic).or_default().push(Write {
+                        tag: Tag::parse(&will.payload),
+                        qos: will.qos,
+                        expiry_s: will.expiry_s,
+                        client: *client,
+                        sent: vec![(place, *conn)],
+                        acknowledged: None,
+                        refused: false,
+                        will: true,
+                    });
+                }
+            }
+            What::Sent { client, conn, packet: Packet::Publish(publish) } => {
+                let key = (*client, publish.id);
+                if !publish.retain {
+                    open.insert(key, None);
+                    continue;
+                }
+                let list = writes.entry(&publish.topic).or_default();
+                let again = open.get(&key).copied().flatten().filter(|(topic, at)| {
+                    publish.id != 0 && *topic == &publish.topic[..] && list[*at].tag == publish.tag()
+                });
+                match again {
+                    Some((_, at)) => list[at].sent.push((place, *conn)),
+                    None => {
+                        open.insert(key, Some((&publish.topic, list.len())));
+                        list.push(Write {
+                            tag: publish.tag(),
+                            qos: publish.qos,
+                            expiry_s: publish.expiry_s,
+                            client: *client,
+                            sent: vec![(place, *conn)],
+                            acknowledged: None,
+                            refused: false,
+                            will: false,
+                        });
+                    }
+                }
+            }
+            What::Received { client, packet: Packet::PubAck(ack) | Packet::PubRec(ack), .. } => {
+                let known = open.get(&(*client, ack.id)).copied().flatten();
+                if let Some(write) = known.and_then(|(topic, at)| writes.get_mut(topic)?.get_mut(at)) {
+                    write.refused |= ack.is_error();
+                    write.acknowledged.get_or_insert(place);
+                }
+            }
+            _ => {}
+        }
+    }
+    writes
+}
