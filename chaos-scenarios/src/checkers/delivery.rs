@@ -187,7 +187,7 @@ fn reachable(model: &Model<'_>, message: &Published<'_>, conn: &Conn<'_>) -> boo
 
 /// Whether `conn` was open at `at` and long enough after.
 fn stays(model: &Model<'_>, conn: &Conn<'_>, at: Instant) -> bool {
-    let until = conn.closed.map_or(model.ground.last_at, |(_, closed_at, _)| closed_at);
+    let until = model.kept_until(conn);
     model.ground.end.is_some() && conn.opened_at <= at && until >= at + CALM
 }
 

@@ -124,7 +124,8 @@ fn connections(model: &Model<'_>, limits: &Limits) -> Option<Because> {
         let place = conn.accepted()?;
         // A connection is surely held at the time of the last request that was answered on it.
         let held = accepted.iter().filter(|other| {
-            other.accepted().is_some_and(|begun| begun <= place) && other.alive_at >= model.at(place)
+            other.accepted().is_some_and(|begun| begun <= place)
+                && (other.id == conn.id || other.alive_at >= model.at(place))
         });
         let count = held.count();
         (count > limits.connections_max as usize).then(|| {

@@ -57,7 +57,11 @@ fn stale(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
             let how = newer.tag.map_or("deleted".to_owned(), |newer| format!("replaced by {newer}"));
             let what =
                 format!("{tag} on '{topic}' was given as the retained message after it had been {how}");
-            return Some(Because::at(model, delivery.place, what).about(tag).after([asking[0].requested, newer.first()]));
+            return Some(
+                Because::at(model, delivery.place, what)
+                    .about(tag)
+                    .after([asking[0].requested, newer.first()]),
+            );
         }
     }
     None
@@ -120,7 +124,7 @@ fn surely_held(writes: &[Write], asked: Place, answered: Place) -> Option<&Write
     let done = writes.iter().rev().filter(|write| leaves(write) && write.surely_done(asked));
     done.into_iter().find(|write| {
         let others = writes.iter().filter(|other| !other.surely_before(write) && other.first() < answered);
-        others.into_iter().all(|other| leaves(other))
+        others.into_iter().all(leaves)
     })
 }
 
@@ -140,7 +144,7 @@ fn was_given(model: &Model<'_>, life: &Life<'_>, writes: &[Write], sub: &Sub<'_>
 fn calm_around(model: &Model<'_>, life: &Life<'_>, sub: &Sub<'_>, answered: Place) -> bool {
     let conn = &model.conns[&sub.conn];
     let until = model.at(answered) + Duration::from_secs(2);
-    let open_until = conn.closed.map_or(model.ground.last_at, |(_, at, _)| at);
+    let open_until = model.kept_until(conn);
     let heard = !model.ground.half_open(conn.client, conn.opened_at, until);
     heard
         && life.conns.contains(&conn.id)

@@ -7,8 +7,8 @@ use broker_core::ids::{ConnId, NodeId};
 use broker_core::time::{Duration, Instant};
 use bytestring::ByteString;
 use sim::history::{
-    Ack, ClientNo, Closer, ConnAck, Connect, Disconnect, Granted, History, NodeDown, Packet, Publish, Qos, Subscribe,
-    Subscription, Tag, Unsubscribe, Version, What, Will,
+    Ack, ClientNo, Closer, ConnAck, Connect, Disconnect, Granted, History, NodeDown, Packet, Publish, Qos,
+    Subscribe, Subscription, Tag, Unsubscribe, Version, What, Will,
 };
 use sim::scenario::{ClientSpec, FaultKind, Scenario};
 use std::collections::BTreeMap;
@@ -148,7 +148,10 @@ impl Tale {
             delay_s,
             expiry_s: None,
         };
-        self.sent.insert(tag, Publish { topic: topic.into(), payload: tag.payload(0), qos: QOS1, ..Publish::default() });
+        self.sent.insert(
+            tag,
+            Publish { topic: topic.into(), payload: tag.payload(0), qos: QOS1, ..Publish::default() },
+        );
         (tag, will)
     }
 
@@ -256,8 +259,10 @@ impl Tale {
 
     /// PUBLISH and its acknowledgement, retained.
     pub(crate) fn retains(&mut self, client: ClientNo, topic: &str) -> Tag {
-        let tag =
-            self.publishes_with(client, Publish { topic: topic.into(), qos: QOS1, id: 8, retain: true, ..Publish::default() });
+        let tag = self.publishes_with(
+            client,
+            Publish { topic: topic.into(), qos: QOS1, id: 8, retain: true, ..Publish::default() },
+        );
         self.acknowledged(client, tag);
         tag
     }

@@ -57,7 +57,7 @@ fn due_at(model: &Model<'_>, will: &Published<'_>, conn: &Conn<'_>) -> Option<In
     let accepted = conn.accepted()?;
     let (_, _, connect) = conn.connect?;
     let delay_s = connect.will.as_ref()?.delay_s;
-    if !conn.left.is_none_or(|(_, left)| left.reason == WITH_WILL) {
+    if conn.left.is_some_and(|(_, left)| left.reason != WITH_WILL) {
         return None;
     }
     if model.allowed(conn, Action::Publish, will.topic.as_str()) != Some(true) {

@@ -37,6 +37,9 @@ pub type Place = usize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LifeNo(pub usize);
 
+/// Recorded reasons for not delivering a message, by client identifier (`None`: to nobody) and message.
+pub type Drops<'a> = BTreeMap<(Option<&'a str>, Tag), Vec<(Place, DropReason)>>;
+
 /// A history, understood.
 #[derive(Debug)]
 pub struct Model<'a> {
@@ -61,7 +64,7 @@ pub struct Model<'a> {
     /// What each life received, in order.
     pub deliveries: Vec<Vec<Delivery<'a>>>,
     /// The reasons the broker recorded for not delivering a message, by client identifier and message.
-    pub drops: BTreeMap<(Option<&'a str>, Tag), Vec<(Place, DropReason)>>,
+    pub drops: Drops<'a>,
     /// The writes of each topic's retained message, in the order of their first sending.
     pub writes: BTreeMap<&'a str, Vec<Write>>,
     /// What must have arrived, and whether it did.
@@ -158,6 +161,15 @@ impl<'a> Model<'a> {
         answers.iter().all(|answer| *answer == answers[0]).then_some(answers[0])
     }
 
+    /// Until when the client listened to `conn`: until it was closed, or until somebody began to take its session over.
+    pub fn kept_until(&self, conn: &Conn<'_>) -> Instant {
+        let closed_at = conn.closed.map_or(self.ground.last_at, |(_, at, _)| at);
+        let others = self.conns.values().filter(|other| other.opened > conn.opened);
+        let taking =
+            others.filter(|other| other.client == conn.client || other.client_id() == conn.client_id());
+        taking.map(|other| other.opened_at).min().map_or(closed_at, |taken_at| taken_at.min(closed_at))
+    }
+
     /// Whether the broker's own account is in the history.
     pub fn has_events(&self) -> bool {
         self.history.events().next().is_some()
@@ -175,8 +187,8 @@ impl<'a> Model<'a> {
     }
 }
 
-fn drops(history: &History) -> BTreeMap<(Option<&str>, Tag), Vec<(Place, DropReason)>> {
-    let mut drops: BTreeMap<(Option<&str>, Tag), Vec<(Place, DropReason)>> = BTreeMap::new();
+fn drops(history: &History) -> Drops<'_> {
+    let mut drops = Drops::new();
     for (place, record) in history.records.iter().enumerate() {
         if let What::Broker { event: Event::Dropped { client_id, payload, reason, .. }, .. } = &record.what
             && let Some(tag) = Tag::parse(payload)

@@ -74,7 +74,12 @@ fn what_the_access_list_denies_is_found_on_both_sides() {
 #[test]
 fn what_the_access_list_denies_is_not_owed() {
     let mut tale = Tale::new();
-    let rule = AccessRule { client: None, allow: false, action: AccessAction::Publish, filter: "secret/#".to_owned() };
+    let rule = AccessRule {
+        client: None,
+        allow: false,
+        action: AccessAction::Publish,
+        filter: "secret/#".to_owned(),
+    };
     tale.scenario.acl.push(AccessList { from: Instant::ZERO, rules: vec![rule], otherwise: true });
     let (alice, bob) = (tale.durable("alice"), tale.durable("bob"));
     tale.subscribes(bob, "#", QOS1);

@@ -104,9 +104,13 @@ fn a_session_that_was_to_end_with_its_connection_is_not_present() {
 
 #[test]
 fn an_expired_session_is_not_present_and_one_that_has_time_left_is() {
-    for (away_ms, present, broken) in
-        [(20_000, true, Some(23)), (20_000, false, None), (500, false, Some(22)), (500, true, None), (5_000, true, None)]
-    {
+    for (away_ms, present, broken) in [
+        (20_000, true, Some(23)),
+        (20_000, false, None),
+        (500, false, Some(22)),
+        (500, true, None),
+        (5_000, true, None),
+    ] {
         let mut tale = Tale::new();
         let bob = tale.scenario.client(sim::scenario::ClientSpec::durable("bob", sim::history::Version::V5));
         let connect = short(&tale, bob);
