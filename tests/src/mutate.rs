@@ -23,6 +23,16 @@ pub struct Parts {
 }
 
 impl Parts {
+    /// The parts of a whole packet, or `None` if `bytes` are no whole packet.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        let (&first, rest) = bytes.split_first()?;
+        let length_bytes = rest.iter().take(4).position(|byte| byte & 0x80 == 0)? + 1;
+        let length =
+            rest[..length_bytes].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7F));
+        let body = rest[length_bytes..].to_vec();
+        (body.len() == length).then_some(Parts { first, body })
+    }
+
     /// The packet with the remaining length that is right.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.first];
@@ -46,8 +56,7 @@ pub fn corpus(version: Version, seed: u64, count: usize) -> Vec<Parts> {
         let packet = strategy.new_tree(&mut runner).expect("strategies reject nothing").current();
         let mut out = BytesMut::new();
         encode(version, &packet, &mut out);
-        let length_bytes = out[1..].iter().position(|byte| byte & 0x80 == 0).expect("a remaining length") + 1;
-        Parts { first: out[0], body: out[1 + length_bytes..].to_vec() }
+        Parts::of(&out).expect("a whole packet")
     };
     std::iter::repeat_with(valid).take(count).collect()
 }

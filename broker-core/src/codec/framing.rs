@@ -3,6 +3,7 @@
 //! The fixed header is judged as soon as its bytes are there, so a packet that is too large, or a peer that does not
 //! speak MQTT at all, is refused before anything is kept for it. \[MQTT-2.1\]
 
+use super::encode::packet_bytes;
 use super::error::DecodeError;
 use super::packet::PacketType;
 use super::read::{VARINT_MAX, varint};
@@ -37,6 +38,11 @@ impl Frame {
     /// The packet's type.
     pub fn packet_type(&self) -> PacketType {
         self.packet_type
+    }
+
+    /// The size of the packet, fixed header included (in its shortest form, as it must be).
+    pub fn packet_bytes(&self) -> usize {
+        packet_bytes(self.body.len())
     }
 }
 
@@ -89,6 +95,11 @@ impl Framer {
     /// How many bytes are held that have not become a frame.
     pub fn held_bytes(&self) -> usize {
         self.begun.len() + self.chunk.len()
+    }
+
+    /// How many bytes of memory the framer has taken for a frame that has begun: at most twice what has come of it.
+    pub fn reserved_bytes(&self) -> usize {
+        self.begun.capacity()
     }
 
     fn finish_begun(&mut self) -> Result<Option<Frame>, DecodeError> {
@@ -227,7 +238,7 @@ mod tests {
             let error = framer.next_frame().expect_err("268 MB");
             assert_eq!(error.reason, ReasonCode::PacketTooLarge);
         }
-        assert_eq!(framer.begun.capacity(), 0);
+        assert_eq!(framer.reserved_bytes(), 0);
     }
 
     #[test]
@@ -238,7 +249,7 @@ mod tests {
         for sent in 1..5_000 {
             framer.push(Bytes::from_static(b"x"));
             assert_eq!(framer.next_frame(), Ok(None));
-            assert!(framer.begun.capacity() <= 2 * (sent + 7), "{} for {sent}", framer.begun.capacity());
+            assert!(framer.reserved_bytes() <= 2 * (sent + 7), "{} for {sent}", framer.reserved_bytes());
         }
     }
 

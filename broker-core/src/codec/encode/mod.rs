@@ -88,7 +88,7 @@ fn first_byte(version: Version, packet: &Packet) -> u8 {
 }
 
 /// The size of a packet with this body.
-fn packet_bytes(body_bytes: usize) -> usize {
+pub(super) fn packet_bytes(body_bytes: usize) -> usize {
     let mut head = Count(1);
     head.varint(body_bytes);
     head.0 + body_bytes
