@@ -56,7 +56,7 @@ pub(crate) struct Node {
     dice: Dice,
     ground: Ground,
     ambush: Option<Ambush>,
-    process: Option<Process>,
+    process: Option<Box<Process>>,
     lives: u64,
     /// Its disk is damaged: it is not started again.
     refused: bool,
@@ -135,7 +135,7 @@ impl Node {
         match opened {
             Ok(process) => {
                 self.disarm();
-                self.process = Some(process);
+                self.process = Some(Box::new(process));
                 stage.record(What::NodeUp { node: self.spec.node });
                 self.plan_turn(stage);
                 Start::Up
@@ -183,7 +183,7 @@ impl Node {
 
     /// Whether the process has done what it was told to do before it stops.
     pub(crate) fn is_idle(&self) -> bool {
-        self.process.as_ref().is_none_or(Process::is_idle)
+        self.process.as_deref().is_none_or(Process::is_idle)
     }
 
     /// The process is gone.

@@ -5,10 +5,11 @@ use crate::scenario::{Direction, StepId};
 use crate::trace::Trace;
 use broker_core::ids::ConnId;
 use broker_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// Something that is to happen at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Happening {
     /// A node's process is started.
     Start(NodeIx),
@@ -59,7 +60,8 @@ pub(crate) struct Stage {
     pub(crate) history: History,
     /// The same and more, folded.
     pub(crate) trace: Trace,
-    queue: BTreeMap<(Instant, u64), Happening>,
+    /// Ordered by time, then by the order of scheduling.
+    queue: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     scheduled: u64,
     conns: u64,
     /// When a client last sent or received something that is not a ping.
@@ -72,7 +74,7 @@ impl Stage {
             now: Instant::ZERO,
             history: History::default(),
             trace,
-            queue: BTreeMap::new(),
+            queue: BinaryHeap::new(),
             scheduled: 0,
             conns: 0,
             last_traffic: Instant::ZERO,
@@ -83,7 +85,7 @@ impl Stage {
     /// which it was scheduled.
     pub(crate) fn schedule(&mut self, at: Instant, happening: Happening) {
         self.scheduled += 1;
-        self.queue.insert((at.max(self.now), self.scheduled), happening);
+        self.queue.push(Reverse((at.max(self.now), self.scheduled, happening)));
     }
 
     /// Lets `happening` happen `delay` from now.
@@ -91,11 +93,14 @@ impl Stage {
         self.schedule(self.now + delay, happening);
     }
 
-    /// Moves time to the next happening, unless that is after `end`.
+    /// Moves time to the next happening; `None` ends the run, which is when that is after `end`.
     pub(crate) fn next(&mut self, end: Instant) -> Option<Happening> {
-        let entry = self.queue.first_entry().filter(|entry| entry.key().0 <= end)?;
-        self.now = entry.key().0;
-        Some(entry.remove())
+        let Reverse((at, _, happening)) = self.queue.pop()?;
+        if at > end {
+            return None;
+        }
+        self.now = at;
+        Some(happening)
     }
 
     /// The number of a new connection.

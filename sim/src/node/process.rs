@@ -9,6 +9,7 @@ use crate::run::Opener;
 use crate::scenario::Scenario;
 use crate::stage::{Happening, Life, NodeIx, Stage};
 use broker_core::auth::{Credentials, Decision};
+use broker_core::event::Event;
 use broker_core::face::{Broker, Input, Output, Setup, Snapshot};
 use broker_core::ids::ConnId;
 use broker_core::storage::{DataId, Wal, WalError, WalOptions};
@@ -178,7 +179,7 @@ impl Process {
                 stage.after(delay, Happening::Checked(node.ix, self.life, conn));
             }
             Output::Event(event) => {
-                stage.note("event", &[ix], format!("{event:?}").as_bytes());
+                note_event(stage, ix, &event);
                 stage.record(What::Broker { node: node.spec.node, event });
             }
             Output::SendClient { .. } | Output::CloseClient { .. } | Output::ReadClient { .. } => {
@@ -254,6 +255,15 @@ fn guarded<T>(code: impl FnOnce() -> T) -> Result<T, Failure> {
         let words = words.or_else(|| payload.downcast_ref::<&str>().map(|words| (*words).to_owned()));
         Failure::Panic(words.unwrap_or_else(|| "a panic without words".to_owned()))
     })
+}
+
+fn note_event(stage: &mut Stage, ix: u64, event: &Event) {
+    match event {
+        // The most frequent ones, and one that is long in words.
+        Event::Durable { write } => stage.note("durable", &[ix, write.0], b""),
+        Event::Dropped { reason, payload, .. } => stage.note("dropped", &[ix, *reason as u64], payload),
+        event => stage.note("event", &[ix], format!("{event:?}").as_bytes()),
+    }
 }
 
 fn note_input(stage: &mut Stage, ix: u64, input: &Input) {
