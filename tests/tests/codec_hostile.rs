@@ -1,4 +1,4 @@
-//! Hostile and borderline packets, one a row: what the codec says to each, whole and byte by byte.
+//! Hostile and borderline packets, one a row (hence the length): what the codec says to each, whole and byte by byte.
 
 use broker_core::codec::{
     FILTERS_MAX, Framer, Packet, ReasonCode, USER_PROPERTIES_MAX, Version, check_from_client, decode, encode,

@@ -168,7 +168,7 @@ impl Properties {
     }
 
     pub(super) fn topic(&mut self) -> Result<ByteString, DecodeError> {
-        Ok(self.reader.topic(self.current.name())?.text().clone())
+        Ok(self.reader.topic(self.current.name())?.into_text())
     }
 
     pub(super) fn bytes(&mut self) -> Result<Bytes, DecodeError> {

@@ -44,6 +44,11 @@ impl TopicName {
         &self.0
     }
 
+    /// The topic's bytes, given away.
+    pub fn into_text(self) -> ByteString {
+        self.0
+    }
+
     /// The levels, from the left; an empty level is a level.
     pub fn levels(&self) -> impl Iterator<Item = &str> {
         self.0.split('/')

@@ -29,7 +29,7 @@ fn topic(version: Version, body: &mut Reader) -> Result<ByteString, DecodeError>
     if version == Version::V5 && body.skip_empty_string() {
         return Ok(ByteString::new());
     }
-    Ok(body.topic("topic name")?.text().clone())
+    Ok(body.topic("topic name")?.into_text())
 }
 
 fn publish_properties(body: &mut Reader) -> Result<PublishProperties, DecodeError> {
