@@ -1,3 +1,5 @@
+//! What the simulated disk forgets, tears and rots, and when.
+
 use super::*;
 use broker_core::storage::conformance;
 
