@@ -1,6 +1,12 @@
-//! What the workspace tests share.
+//! What the workspace tests share: packets as bytes, processes that cannot outlive a test, the broker under test, its
+//! real clients, and a small client of our own for what real clients do not let one see.
 
+pub mod broker;
+pub mod clients;
+pub mod link;
 pub mod mutate;
+pub mod numbered;
 pub mod oracle;
 pub mod packets;
+pub mod process;
 pub mod wire;

@@ -1,0 +1,84 @@
+//! One connection of a client of our own: blocking, bounded in time, and showing every packet.
+
+use broker_core::codec::packet::{ConnAck, Connect};
+use broker_core::codec::{Framer, PACKET_BYTES_MAX, Packet, ReasonCode, Version, decode, encode};
+use bytes::{Bytes, BytesMut};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+/// How long the broker may be silent when something is due.
+pub const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// An accepted connection.
+#[derive(Debug)]
+pub struct Link {
+    stream: TcpStream,
+    framer: Framer,
+    version: Version,
+}
+
+impl Link {
+    /// Connects to `address` and sends `connect`; gives what the broker answered, too.
+    ///
+    /// # Errors
+    /// If there is no connection or it ends, if the broker is silent ([`io::ErrorKind::WouldBlock`]), or if it refuses.
+    pub fn open(address: SocketAddr, connect: Connect) -> io::Result<(Self, ConnAck)> {
+        let version = connect.version;
+        let stream = TcpStream::connect_timeout(&address, SILENCE_MAX)?;
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        stream.set_write_timeout(Some(SILENCE_MAX))?;
+        stream.set_nodelay(true)?;
+        let mut link = Link { stream, framer: Framer::new(PACKET_BYTES_MAX), version };
+        link.send(&[Packet::Connect(Box::new(connect))])?;
+        match link.receive()? {
+            Packet::ConnAck(answer) if answer.reason == ReasonCode::Success => Ok((link, answer)),
+            other => Err(io::Error::other(format!("CONNECT was answered with {other:?}"))),
+        }
+    }
+
+    /// Sends `packets` in one write.
+    ///
+    /// # Errors
+    /// If the connection ended.
+    pub fn send(&mut self, packets: &[Packet]) -> io::Result<()> {
+        let mut bytes = BytesMut::new();
+        for packet in packets {
+            encode(self.version, packet, &mut bytes);
+        }
+        self.stream.write_all(&bytes)
+    }
+
+    /// The next packet.
+    ///
+    /// # Errors
+    /// If the connection ended, the broker is silent ([`io::ErrorKind::WouldBlock`]), or says what is no packet
+    /// ([`io::ErrorKind::InvalidData`]).
+    pub fn receive(&mut self) -> io::Result<Packet> {
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+        loop {
+            if let Some(frame) = self.framer.next_frame().map_err(invalid)? {
+                return decode(self.version, frame).map_err(invalid);
+            }
+            let mut chunk = [0; 16 * 1024];
+            let count = self.stream.read(&mut chunk)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.framer.push(Bytes::copy_from_slice(&chunk[..count]));
+        }
+    }
+
+    /// Whether `error` says that the connection ended, as it does when the broker is killed; otherwise the broker is
+    /// wrong.
+    pub fn was_lost(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe
+        )
+    }
+}
