@@ -23,13 +23,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Connects with a clean session and waits for CONNACK.
-    pub(crate) async fn connect(address: SocketAddr, id: String) -> io::Result<Self> {
+    /// Connects, with a session that ends with the connection if `clean`, and waits for CONNACK.
+    pub(crate) async fn connect(address: SocketAddr, id: String, clean: bool) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let framer = Framer::new(PACKET_BYTES_MAX);
         let mut client = Client { stream, framer, buffer: BytesMut::new(), out: BytesMut::new() };
-        client.queue(&Packet::Connect(Box::new(Connect::new(Version::V3, id))));
+        let mut connect = Connect::new(Version::V3, id);
+        connect.clean_start = clean;
+        client.queue(&Packet::Connect(Box::new(connect)));
         client.send().await?;
         match client.wait().await? {
             Packet::ConnAck(_) => Ok(client),

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 /// Deliveries that may be outstanding, per subscriber.
 const OUTSTANDING_MAX: u64 = 400;
 /// Messages a publisher sends in one call.
-const BATCH: u64 = 4;
+pub(crate) const BATCH: u64 = 4;
 /// Unacknowledged messages of one publisher.
 const UNACKNOWLEDGED_MAX: u64 = 64;
 const PAYLOAD_BYTES: usize = 64;
@@ -37,7 +37,11 @@ pub(crate) enum Shape {
     /// One publisher, 50 subscribers.
     FanOut,
     /// 25 publishers with a subscriber each.
-    PointToPoint,
+    Pairs,
+    /// The same, with subscribers whose sessions outlive their connections.
+    DurablePairs,
+    /// One publisher that sends a message when the last one has arrived.
+    OneByOne,
 }
 
 /// One workload.
@@ -48,20 +52,25 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    pub(crate) const ALL: [Workload; 6] = [
+    pub(crate) const ALL: [Workload; 9] = [
         Workload { shape: Shape::FanIn, qos: QoS::AtMostOnce },
         Workload { shape: Shape::FanIn, qos: QoS::AtLeastOnce },
         Workload { shape: Shape::FanOut, qos: QoS::AtMostOnce },
         Workload { shape: Shape::FanOut, qos: QoS::AtLeastOnce },
-        Workload { shape: Shape::PointToPoint, qos: QoS::AtMostOnce },
-        Workload { shape: Shape::PointToPoint, qos: QoS::AtLeastOnce },
+        Workload { shape: Shape::Pairs, qos: QoS::AtMostOnce },
+        Workload { shape: Shape::Pairs, qos: QoS::AtLeastOnce },
+        Workload { shape: Shape::DurablePairs, qos: QoS::AtLeastOnce },
+        Workload { shape: Shape::OneByOne, qos: QoS::AtMostOnce },
+        Workload { shape: Shape::OneByOne, qos: QoS::AtLeastOnce },
     ];
 
     pub(crate) fn name(self) -> String {
         let shape = match self.shape {
             Shape::FanIn => "fan-in 50:1",
             Shape::FanOut => "fan-out 1:50",
-            Shape::PointToPoint => "25 pairs",
+            Shape::Pairs => "25 pairs",
+            Shape::DurablePairs => "25 pairs, durable sessions",
+            Shape::OneByOne => "one by one",
         };
         format!("{shape}, QoS {}", self.qos as u8)
     }
@@ -69,17 +78,27 @@ impl Workload {
     fn publishers(self) -> u64 {
         match self.shape {
             Shape::FanIn => 50,
-            Shape::FanOut => 1,
-            Shape::PointToPoint => 25,
+            Shape::FanOut | Shape::OneByOne => 1,
+            Shape::Pairs | Shape::DurablePairs => 25,
         }
     }
 
     fn subscribers(self) -> u64 {
         match self.shape {
-            Shape::FanIn => 1,
+            Shape::FanIn | Shape::OneByOne => 1,
             Shape::FanOut => 50,
-            Shape::PointToPoint => 25,
+            Shape::Pairs | Shape::DurablePairs => 25,
         }
+    }
+
+    /// Messages sent in one call.
+    fn batch(self) -> u64 {
+        if self.shape == Shape::OneByOne { 1 } else { BATCH }
+    }
+
+    /// Deliveries that may be outstanding.
+    fn outstanding_max(self) -> u64 {
+        if self.shape == Shape::OneByOne { 1 } else { OUTSTANDING_MAX * self.subscribers() }
     }
 
     fn deliveries_a_message(self) -> u64 {
@@ -125,17 +144,18 @@ impl Load {
     pub(crate) async fn prepare(address: SocketAddr, workload: Workload) -> io::Result<Self> {
         let mut load = Load { workload, publishers: Vec::new(), subscribers: Vec::new() };
         for index in 0..workload.subscribers() {
-            let mut client = Client::connect(address, format!("sub-{index}")).await?;
+            let clean = workload.shape != Shape::DurablePairs;
+            let mut client = Client::connect(address, format!("sub-{index}"), clean).await?;
             let filter = match workload.shape {
                 Shape::FanIn => "bench/+".to_owned(),
-                Shape::FanOut => "bench/0".to_owned(),
-                Shape::PointToPoint => format!("bench/{index}"),
+                Shape::FanOut | Shape::OneByOne => "bench/0".to_owned(),
+                Shape::Pairs | Shape::DurablePairs => format!("bench/{index}"),
             };
             client.subscribe(&filter, workload.qos).await?;
             load.subscribers.push(client);
         }
         for index in 0..workload.publishers() {
-            load.publishers.push(Client::connect(address, format!("pub-{index}")).await?);
+            load.publishers.push(Client::connect(address, format!("pub-{index}"), true).await?);
         }
         Ok(load)
     }
@@ -144,7 +164,7 @@ impl Load {
     pub(crate) async fn run(self, deliveries: u64) -> io::Result<u64> {
         let workload = self.workload;
         let messages = deliveries / workload.deliveries_a_message() / workload.publishers();
-        let messages = messages.div_ceil(BATCH) * BATCH;
+        let messages = messages.div_ceil(workload.batch()) * workload.batch();
         let expected = messages * workload.publishers() * workload.deliveries_a_message();
         let count = Rc::new(Count::default());
         let listening: Vec<JoinHandle<io::Result<()>>> = self
@@ -202,14 +222,14 @@ async fn publish(
 ) -> io::Result<Client> {
     let topic = ByteString::from(format!("bench/{index}"));
     let payload = Bytes::from_static(&[b'x'; PAYLOAD_BYTES]);
-    let deliveries = BATCH * workload.deliveries_a_message();
-    let outstanding_max = OUTSTANDING_MAX * workload.subscribers();
+    let deliveries = workload.batch() * workload.deliveries_a_message();
+    let outstanding_max = workload.outstanding_max();
     let mut unacknowledged = 0;
     let mut packets = Vec::new();
-    for batch in 0..messages / BATCH {
+    for batch in 0..messages / workload.batch() {
         count.until(|count| count.sent.get() + deliveries <= count.received.get() + outstanding_max).await;
         count.sent.set(count.sent.get() + deliveries);
-        for message in batch * BATCH..(batch + 1) * BATCH {
+        for message in batch * workload.batch()..(batch + 1) * workload.batch() {
             let mut publish = Publish::new(topic.clone(), payload.clone());
             publish.qos = workload.qos;
             if workload.qos != QoS::AtMostOnce {
@@ -220,6 +240,8 @@ async fn publish(
             client.queue(&Packet::Publish(publish));
         }
         client.send().await?;
+        // The others' turn: a publisher that sends all it may at once makes it too easy for a broker that reads much.
+        tokio::task::yield_now().await;
         while unacknowledged + BATCH > UNACKNOWLEDGED_MAX {
             client.receive(&mut packets).await?;
             unacknowledged -=

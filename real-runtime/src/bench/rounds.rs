@@ -1,6 +1,6 @@
 //! The rounds: every broker and every workload, in turn, again and again.
 
-use crate::load::{Load, Workload};
+use crate::load::{Load, Shape, Workload};
 use crate::probe::{self, Trace};
 use crate::subject::Subject;
 use crate::{Options, client::Client, failed};
@@ -8,7 +8,10 @@ use real_runtime::failure::Failure;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 
 /// Deliveries under strace, which makes everything slow; divided out again.
-const TRACED_DELIVERIES: u64 = 10_000;
+const TRACED_DELIVERIES: u64 = 5_000;
+
+/// Messages that wait for each other take longer: fewer are enough.
+const ONE_BY_ONE_SHARE: u64 = 10;
 
 /// All figures.
 pub(crate) struct Results {
@@ -68,7 +71,8 @@ pub(crate) fn run(options: &Options) -> Result<Results, Failure> {
     for round in 0..options.rounds {
         for cost in &mut costs {
             eprintln!("round {}: {}, {}", round + 1, cost.workload.name(), cost.subject.name());
-            cost.cpu_us.push(cpu(&runtime, cost, options.deliveries)?);
+            let share = if cost.workload.shape == Shape::OneByOne { ONE_BY_ONE_SHARE } else { 1 };
+            cost.cpu_us.push(cpu(&runtime, cost, options.deliveries.div_ceil(share))?);
         }
         for idle in &mut idle {
             idle.bytes.push(idle_bytes(&runtime, idle.subject, options.idle)?);
@@ -116,7 +120,7 @@ fn idle_bytes(runtime: &LocalRuntime, subject: Subject, connections: usize) -> R
         // The first client pays for what is made once.
         let mut before = 0;
         for index in 0..=connections {
-            let connecting = Client::connect(broker.address(), format!("idle-{index}"));
+            let connecting = Client::connect(broker.address(), format!("idle-{index}"), true);
             clients.push(
                 connecting.await.map_err(|error| failed(&format!("connect to {}", subject.name()), error))?,
             );
