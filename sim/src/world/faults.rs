@@ -87,6 +87,11 @@ impl Active {
         self.0.values().any(|kind| *kind == FaultKind::ClientCrash { client })
     }
 
+    /// Whether a fault that is active starts `node` again at its end.
+    pub(super) fn keeps_stopped(&self, node: NodeId) -> bool {
+        self.0.values().any(|kind| *kind == FaultKind::Stop { node })
+    }
+
     /// Whether the disk of `node` is full.
     pub(super) fn is_full(&self, node: NodeId) -> bool {
         self.0.values().any(|kind| *kind == FaultKind::DiskFull { node })

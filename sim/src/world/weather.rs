@@ -52,6 +52,10 @@ impl World<'_> {
         }
         if self.nodes[ix.0].is_idle() {
             self.node_down(ix, NodeDown::Stopped);
+            // It may have taken longer than the fault lasted.
+            if !self.active.keeps_stopped(self.nodes[ix.0].spec.node) {
+                self.stage.schedule(self.stage.now, Happening::Start(ix));
+            }
         } else {
             self.stage.after(STOP_CHECK, Happening::StopCheck(ix, life));
         }
