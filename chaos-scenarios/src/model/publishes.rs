@@ -115,7 +115,12 @@ impl<'a> Reader<'_, 'a> {
     }
 
     fn publish(&mut self, place: Place, client: ClientNo, conn: ConnId, publish: &'a Publish) {
-        let Some(tag) = publish.tag() else { return };
+        let Some(tag) = publish.tag() else {
+            // A message without a name takes the identifier all the same: its answers are not an earlier message's.
+            self.open.remove(&(client, publish.id));
+            self.done.remove(&(client, publish.id));
+            return;
+        };
         let Ok(topic) = TopicName::parse(publish.topic.clone()) else { return };
         let before = self.done.remove(&(client, publish.id));
         if !self.messages.contains_key(&tag) {
