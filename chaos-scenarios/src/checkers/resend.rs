@@ -43,7 +43,10 @@ pub(super) const FIRST_SEND_DUP0: Checker = Checker {
 /// A delivery that the client has not answered.
 #[derive(Clone, Copy)]
 struct Unanswered<'a> {
+    /// Where it was received last.
     place: Place,
+    /// Where it was received first: an answer that was lost does not change its place in the order.
+    first: Place,
     publish: &'a Publish,
     tag: Tag,
 }
@@ -52,6 +55,7 @@ struct Unanswered<'a> {
 pub(super) fn resend_unacked(model: &Model<'_>, concerned: impl Fn(Tag) -> bool) -> Option<Because> {
     model.lives.iter().find_map(|life| {
         let mut unanswered: Vec<Unanswered<'_>> = Vec::new();
+        let mut firsts: BTreeMap<(u16, Tag), Place> = BTreeMap::new();
         for (position, id) in life.conns.iter().enumerate() {
             let conn = &model.conns[id];
             if position > 0
@@ -59,14 +63,19 @@ pub(super) fn resend_unacked(model: &Model<'_>, concerned: impl Fn(Tag) -> bool)
             {
                 return Some(because);
             }
-            note_deliveries(model, conn, &mut unanswered);
+            note_deliveries(model, conn, &mut unanswered, &mut firsts);
         }
         None
     })
 }
 
 /// Adds what `conn` received, removes what its client answered.
-fn note_deliveries<'a>(model: &Model<'a>, conn: &Conn<'a>, unanswered: &mut Vec<Unanswered<'a>>) {
+fn note_deliveries<'a>(
+    model: &Model<'a>,
+    conn: &Conn<'a>,
+    unanswered: &mut Vec<Unanswered<'a>>,
+    firsts: &mut BTreeMap<(u16, Tag), Place>,
+) {
     for &place in &conn.places {
         match &model.record(place).what {
             What::Received { packet: Packet::Publish(publish), .. } if publish.qos != Qos::AtMostOnce => {
@@ -74,7 +83,8 @@ fn note_deliveries<'a>(model: &Model<'a>, conn: &Conn<'a>, unanswered: &mut Vec<
                     .iter()
                     .any(|open| open.publish.id == publish.id && Some(open.tag) == publish.tag());
                 if let (Some(tag), false) = (publish.tag(), known) {
-                    unanswered.push(Unanswered { place, publish, tag });
+                    let first = *firsts.entry((publish.id, tag)).or_insert(place);
+                    unanswered.push(Unanswered { place, first, publish, tag });
                 }
             }
             What::Sent {
@@ -126,7 +136,7 @@ fn resends_on(
             Some(format!("was sent again as PUBLISH {} without DUP", publish.id))
         } else {
             let key = (&open.publish.topic[..], open.publish.qos);
-            let before = last.insert(key, open).filter(|before| before.place > open.place);
+            let before = last.insert(key, open).filter(|before| before.first > open.first);
             before.map(|before| format!("was sent again after {}, which it preceded", before.tag))
         };
         if let Some(wrong) = wrong {
