@@ -81,8 +81,10 @@ pub(super) fn read(history: &History) -> BTreeMap<&str, Vec<Write>> {
                     continue;
                 }
                 let list = writes.entry(&publish.topic).or_default();
+                // Two writes that clear have the same name, none: only DUP tells a resend.
+                let resent = publish.id != 0 && (publish.dup || publish.tag().is_some());
                 let again = open.get(&key).copied().flatten().filter(|(topic, at)| {
-                    publish.id != 0 && *topic == &publish.topic[..] && list[*at].tag == publish.tag()
+                    resent && *topic == &publish.topic[..] && list[*at].tag == publish.tag()
                 });
                 match again {
                     Some((_, at)) => list[at].sent.push((place, *conn)),
