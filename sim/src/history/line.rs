@@ -60,7 +60,11 @@ impl fmt::Display for Packet {
                     None => write!(f, " {} bytes", publish.payload.len())?,
                 }
                 f.write_str(if publish.dup { " dup" } else { "" })?;
-                f.write_str(if publish.retain { " retain" } else { "" })
+                f.write_str(if publish.retain { " retain" } else { "" })?;
+                match &publish.subscription_ids[..] {
+                    [] => Ok(()),
+                    ids => write!(f, " subscriptions {ids:?}"),
+                }
             }
             Packet::PubAck(ack) => write!(f, "PUBACK {} {:#04x}", ack.id, ack.reason),
             Packet::PubRec(ack) => write!(f, "PUBREC {} {:#04x}", ack.id, ack.reason),
