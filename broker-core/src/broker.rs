@@ -6,9 +6,9 @@ use crate::event::Event;
 use crate::face::{Broker, Input, Output, Recovered, Setup, TimerKind};
 use crate::ids::Lsn;
 use crate::replication::local::{self, RecordError};
-use crate::routing::centralized::Centralized;
+use crate::routing::centralized::{Centralized, Opened};
 use crate::session::Gateway;
-use crate::shard::{Machine, SnapshotError};
+use crate::shard::{Machine, QueueLimits, SnapshotError};
 use std::fmt;
 
 /// One node.
@@ -58,13 +58,14 @@ impl std::error::Error for OpenError {}
 /// # Errors
 /// If the recovered data cannot be read; nothing was changed then.
 pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, OpenError> {
-    let mut last = Lsn(0);
+    let (mut last, mut log_bytes, mut snapshot_bytes) = (Lsn(0), 0, 0);
     let mut machine = match recovered.snapshot {
         Some(snapshot) => {
             last = snapshot.upto;
-            Machine::restore(setup.limits.clone(), &snapshot.chunks).map_err(OpenError::Snapshot)?
+            snapshot_bytes = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
+            Machine::restore(&snapshot.chunks).map_err(OpenError::Snapshot)?
         }
-        None => Machine::new(setup.limits.clone()),
+        None => Machine::new(),
     };
     // What connected clients would have seen of these entries, nobody is here to see.
     let mut effects = Vec::new();
@@ -77,14 +78,19 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
         machine.apply(&entry, &mut effects);
         effects.clear();
         last = record.lsn;
+        log_bytes += record.body.len() as u64;
     }
     let (sessions, messages) = machine.counts();
     let wall_at_opening = setup.wall.max(machine.time());
-    let mut gateway = Gateway::new(setup.limits, Rng::from_seed(setup.seed).fork("gateway"));
+    let queue_limits = QueueLimits::from(&setup.limits);
+    // No two lives of a node draw the same numbers: an assigned client identifier must not be that of another session.
+    let rng = Rng::from_seed(setup.seed).fork("gateway").fork(&last.to_string());
+    let mut gateway = Gateway::new(setup.limits, rng);
     gateway.set_time(now, wall_at_opening);
     gateway.event(Event::Recovered { entries, last, sessions: sessions as u64, messages: messages as u64 });
-    let mut routing = Centralized::new(machine, last, setup.durability, setup.snapshot_log_bytes);
-    routing.boot(now, &gateway);
+    let opened = Opened { machine, last, log_bytes, snapshot_bytes };
+    let mut routing = Centralized::new(opened, setup.durability, setup.snapshot_log_bytes, now);
+    routing.boot(queue_limits, &gateway);
     Ok(Node { opened: now, wall_at_opening, now, gateway, routing })
 }
 
@@ -120,7 +126,7 @@ impl Broker for Node {
         self.gateway.set_time(self.now, self.wall_at_opening + self.now.saturating_since(self.opened));
         match input {
             Input::Wake => {
-                if self.gateway.wake().contains(&TimerKind::Expiry) {
+                if self.gateway.wake() {
                     self.routing.on_timer(self.now, &mut self.gateway);
                 }
             }

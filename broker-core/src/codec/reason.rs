@@ -25,7 +25,8 @@ macro_rules! reasons {
                 }
             }
 
-            fn words(self) -> &'static str {
+            /// The reason in words.
+            pub fn words(self) -> &'static str {
                 match self {
                     $(ReasonCode::$name => $words,)*
                 }

@@ -2,6 +2,7 @@
 
 use super::receipt::Committed;
 use crate::base::ids::{Lsn, WriteId};
+use crate::base::time::Instant;
 use crate::face::{Durability, Record};
 use crate::shard::Entry;
 use bytes::Bytes;
@@ -95,14 +96,16 @@ pub struct LocalGroup<T> {
     queue: VecDeque<Proposal<T>>,
     unwritten: Vec<Record>,
     urgent: bool,
-    writes: VecDeque<(WriteId, Lsn)>,
+    writes: VecDeque<(WriteId, Lsn, Instant)>,
     next_write: WriteId,
     log_bytes: u64,
+    /// When the last entry that is on disk was written, or the log was opened.
+    durable_since: Instant,
 }
 
 impl<T> LocalGroup<T> {
-    /// A log that ends with `last`, all of it on disk and applied.
-    pub fn new(durability: Durability, last: Lsn) -> Self {
+    /// A log that ends with `last`, all of it on disk and applied, with `log_bytes` of records after the last snapshot.
+    pub fn new(durability: Durability, last: Lsn, log_bytes: u64, now: Instant) -> Self {
         LocalGroup {
             durability,
             last,
@@ -113,7 +116,8 @@ impl<T> LocalGroup<T> {
             urgent: false,
             writes: VecDeque::new(),
             next_write: WriteId(1),
-            log_bytes: 0,
+            log_bytes,
+            durable_since: now,
         }
     }
 
@@ -149,14 +153,14 @@ impl<T> LocalGroup<T> {
         Some(Commit { entry: proposal.entry, ticket: proposal.ticket, committed: Committed(()) })
     }
 
-    /// What was proposed since the last call.
-    pub fn take_write(&mut self) -> Option<Write> {
+    /// What was proposed since the last call; `now` is the time of the turn that ends.
+    pub fn take_write(&mut self, now: Instant) -> Option<Write> {
         if self.unwritten.is_empty() {
             return None;
         }
         let id = self.next_write;
         self.next_write = id.next();
-        self.writes.push_back((id, self.last));
+        self.writes.push_back((id, self.last, now));
         Some(Write {
             id,
             records: std::mem::take(&mut self.unwritten),
@@ -166,9 +170,14 @@ impl<T> LocalGroup<T> {
 
     /// A write, and all before it, is on disk.
     pub fn persisted(&mut self, write: WriteId) {
-        while let Some((_, last)) = self.writes.pop_front_if(|(id, _)| *id <= write) {
-            self.durable = last;
+        while let Some((_, last, at)) = self.writes.pop_front_if(|(id, ..)| *id <= write) {
+            (self.durable, self.durable_since) = (last, at);
         }
+    }
+
+    /// Since when nothing that was written has come to be on disk; `None` if nothing is being written.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        (!self.writes.is_empty()).then_some(self.durable_since)
     }
 
     /// The last record whose effect is in the applied state.
@@ -199,7 +208,7 @@ struct BodyRef<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Durability, Entry, LocalGroup, Lsn, decode};
+    use super::{Durability, Entry, Instant, LocalGroup, Lsn, decode};
     use crate::base::time::WallTime;
     use crate::shard::Op;
 
@@ -209,14 +218,16 @@ mod tests {
 
     #[test]
     fn nothing_is_committed_before_it_is_on_disk() {
-        let mut group = LocalGroup::new(Durability::Sync, Lsn(4));
+        let mut group = LocalGroup::new(Durability::Sync, Lsn(4), 0, Instant::ZERO);
         group.propose(tick(1), "a", true);
         group.follow("b");
-        let write = group.take_write().expect("a record to write");
+        let write = group.take_write(Instant::from_millis(1)).expect("a record to write");
         assert_eq!(decode(&write.records[0]), Ok(tick(1)));
         group.propose(tick(2), "c", true);
         assert!(group.next_commit().is_none());
+        assert_eq!(group.stalled_since(), Some(Instant::ZERO));
         group.persisted(write.id);
+        assert_eq!(group.stalled_since(), None);
         assert_eq!(group.next_commit().map(|commit| commit.ticket), Some("a"));
         assert_eq!(group.next_commit().map(|commit| commit.ticket), Some("b"));
         assert!(group.next_commit().is_none(), "c was not handed out to be written");
@@ -225,9 +236,9 @@ mod tests {
 
     #[test]
     fn with_async_durability_it_is_committed_at_once() {
-        let mut group = LocalGroup::new(Durability::Async, Lsn(0));
+        let mut group = LocalGroup::new(Durability::Async, Lsn(0), 0, Instant::ZERO);
         group.propose(tick(1), (), true);
         assert!(group.next_commit().is_some());
-        assert!(group.take_write().is_some());
+        assert!(group.take_write(Instant::ZERO).is_some());
     }
 }

@@ -3,25 +3,38 @@
 //! Sessions live in this node's one shard; every publish is heard here; it may be acknowledged when the entry is on this
 //! disk, or at once if nothing durable depends on it; what is on this disk survives a crash.
 
+use super::effects;
 use super::ticket::{AskedFilter, GivenUpFilter, Ticket};
-use crate::base::ids::{ConnId, Lsn, PacketId, WriteId};
+use crate::base::ids::{ConnId, Incarnation, Lsn, PacketId, WriteId};
 use crate::base::time::{Duration, Instant};
 use crate::codec::ReasonCode;
-use crate::codec::packet::{QoS, RetainHandling, SubscriptionOptions};
-use crate::event::{DropReason, Event};
+use crate::codec::packet::{QoS, SubscriptionOptions};
+use crate::event::Event;
 use crate::face::{Durability, Output, Snapshot, TimerKind};
 use crate::message::Message;
 use crate::replication::{Committed, LocalGroup, Receipt};
 use crate::session::confirm::{Answer, ResumeFrom};
-use crate::session::outbound::drop_event;
 use crate::session::{Gateway, Intent};
-use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, Verdict};
+use crate::shard::machine::due::ALIVE_INTERVAL;
+use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, QueueLimits, Verdict};
 use crate::topic::TopicFilter;
 use std::rc::Rc;
 
 /// While somebody's expiry counts from the end of a connection, an entry is written at least this often: a second
 /// before the machine assumes that the node was dead.
 const ALIVE_PERIOD: Duration = Duration::from_secs(4);
+
+/// What a node found on its disk when it opened.
+pub struct Opened {
+    /// The state.
+    pub machine: Machine,
+    /// The last record whose effect it holds.
+    pub last: Lsn,
+    /// Bytes of records after the snapshot.
+    pub log_bytes: u64,
+    /// Bytes of the snapshot.
+    pub snapshot_bytes: u64,
+}
 
 /// The single node.
 pub struct Centralized {
@@ -32,36 +45,38 @@ pub struct Centralized {
     rotation: u64,
     last_entry_at: Instant,
     tick_proposed: bool,
+    /// SUBSCRIBEs that are not committed yet.
+    pending_subscribes: u32,
     snapshot_log_bytes: u64,
     last_snapshot_bytes: u64,
     snapshot_pending: bool,
 }
 
 impl Centralized {
-    /// Goes on from a machine that holds the effect of all records up to `last`.
-    pub fn new(machine: Machine, last: Lsn, durability: Durability, snapshot_log_bytes: u64) -> Self {
+    /// Goes on from what was found on disk.
+    pub fn new(opened: Opened, durability: Durability, snapshot_log_bytes: u64, now: Instant) -> Self {
         Centralized {
-            group: LocalGroup::new(durability, last),
-            machine,
+            group: LocalGroup::new(durability, opened.last, opened.log_bytes, now),
+            machine: opened.machine,
             effects: Vec::new(),
             rotation: 0,
-            last_entry_at: Instant::ZERO,
+            last_entry_at: now,
             tick_proposed: false,
+            pending_subscribes: 0,
             snapshot_log_bytes,
-            last_snapshot_bytes: 0,
+            last_snapshot_bytes: opened.snapshot_bytes,
             snapshot_pending: false,
         }
+    }
+
+    /// A new process begins: whatever the previous one had attached is detached, and these limits hold.
+    pub fn boot(&mut self, limits: QueueLimits, gateway: &Gateway) {
+        self.propose(gateway, Op::Boot(limits), Ticket::Silent, true);
     }
 
     /// The applied state.
     pub fn machine(&self) -> &Machine {
         &self.machine
-    }
-
-    /// A new process begins: whatever the previous one had attached is detached.
-    pub fn boot(&mut self, now: Instant, gateway: &Gateway) {
-        self.last_entry_at = now;
-        self.propose(gateway, Op::Boot, Ticket::Silent, true);
     }
 
     /// Decides what a client's wish needs.
@@ -71,19 +86,20 @@ impl Centralized {
                 let inbound = inbound.filter(|_| durable);
                 self.on_publish(conn, session, receipt, inbound, message, gateway);
             }
-            Intent::Answer { receipt, reason } => {
+            Intent::Answer { receipt, reason, unless_taken } => {
                 let conn = receipt.conn();
                 if gateway.must_wait(conn) {
                     gateway.wait_for_log(conn);
-                    self.group.follow(Ticket::InTurn { receipt, reason });
+                    self.group.follow(Ticket::Answer { receipt, reason, unless_taken });
                 } else {
-                    gateway.confirm(receipt, self.group.at_once(), Answer::Reason(reason));
+                    self.answer(receipt, self.group.at_once(), reason, unless_taken, gateway);
                 }
             }
             Intent::Attach { receipt, attach } => {
                 self.propose(gateway, Op::Attach(attach), Ticket::Attach { receipt }, true);
             }
             Intent::Release { session, receipt, id } => {
+                gateway.wait_for_log(receipt.conn());
                 self.propose(gateway, Op::Release { session, id }, Ticket::Release { receipt }, true);
             }
             Intent::Subscribe { session, durable, receipt, subscription_id, filters } => {
@@ -98,8 +114,7 @@ impl Centralized {
                 self.propose(gateway, Op::Progress { session, steps }, ticket, urgent);
             }
             Intent::Detach { receipt, detach } => {
-                let ticket = Ticket::Answer { receipt, reason: ReasonCode::Success };
-                self.propose(gateway, Op::Detach(detach), ticket, true);
+                self.propose(gateway, Op::Detach(detach), Ticket::Close { receipt }, true);
             }
         }
     }
@@ -119,12 +134,23 @@ impl Centralized {
     pub fn on_timer(&mut self, now: Instant, gateway: &mut Gateway) {
         let due = self.machine.next_due().is_some_and(|at| at <= gateway.wall());
         let silent = now.saturating_since(self.last_entry_at) >= ALIVE_PERIOD;
-        if !self.tick_proposed && (due || (silent && self.machine.needs_alive_entries())) {
+        let timed = self.machine.timed_sessions().len() > 0;
+        if self.stall_ends().is_some_and(|end| end <= now) {
+            gateway.close_sessions(self.machine.timed_sessions());
+        }
+        if !self.tick_proposed && (due || (silent && timed)) {
             self.tick_proposed = true;
             self.propose(gateway, Op::Tick, Ticket::Tick, true);
         } else if silent {
             self.last_entry_at = now;
         }
+    }
+
+    /// When connections whose end starts a clock are to be given up, because nothing that is written comes to be on disk:
+    /// after a crash they would count as lost at this moment, and a clock that has begun to run cannot be called back.
+    fn stall_ends(&self) -> Option<Instant> {
+        let stalled = self.group.stalled_since().filter(|_| self.machine.timed_sessions().len() > 0)?;
+        Some(stalled + ALIVE_INTERVAL)
     }
 
     /// Applies what is committed and carries out what comes of it.
@@ -142,10 +168,12 @@ impl Centralized {
         let alive = self.last_entry_at + ALIVE_PERIOD;
         let due = self.machine.next_due().filter(|_| !self.tick_proposed);
         let due = due.map(|at| now + at.saturating_since(gateway.wall()));
-        gateway.timers().set(TimerKind::Expiry, due.map_or(alive, |due| due.min(alive)));
-        if let Some(write) = self.group.take_write() {
+        if let Some(write) = self.group.take_write(now) {
             gateway.output(Output::Persist { write: write.id, records: write.records, urgent: write.urgent });
         }
+        let stall_ends = self.stall_ends().filter(|end| *end > now);
+        let next = [Some(alive), due, stall_ends].into_iter().flatten().min();
+        gateway.timers().set(TimerKind::Expiry, next.unwrap_or(alive));
         let threshold = self.snapshot_log_bytes.max(2 * self.last_snapshot_bytes);
         if !self.snapshot_pending && self.group.log_bytes() >= threshold {
             self.take_snapshot(gateway);
@@ -176,7 +204,9 @@ impl Centralized {
         message: Rc<Message>,
         gateway: &mut Gateway,
     ) {
-        let wanted = message.qos > QoS::AtMostOnce && self.machine.wants(&message.topic);
+        // A subscription that is not committed yet may want it: who is told SUBACK first gets what is acknowledged later.
+        let wanted = message.qos > QoS::AtMostOnce
+            && (self.pending_subscribes > 0 || self.machine.wants(&message.topic));
         if message.retain || inbound.is_some() || wanted {
             gateway.wait_for_log(conn);
             let op = Op::Publish(Publish { session, inbound, message });
@@ -205,7 +235,7 @@ impl Centralized {
             }
         });
         if let Some(receipt) = receipt {
-            gateway.confirm(receipt, committed, Answer::Reason(accepted(live || matched)));
+            gateway.confirm(receipt, committed, Answer::Reason(effects::accepted(live || matched)));
         }
     }
 
@@ -230,53 +260,14 @@ impl Centralized {
         let asked: Vec<AskedFilter> = asked.collect();
         if for_machine.is_empty() {
             let committed = self.group.at_once();
-            self.confirm_subscribe(receipt, committed, subscription_id, asked, Vec::new(), gateway);
+            let asked = effects::Asked { subscription_id, filters: asked };
+            effects::confirm_subscribe(&self.machine, receipt, committed, asked, Vec::new(), gateway);
         } else {
             let op = Op::Subscribe { session, subscription_id, filters: for_machine };
+            gateway.wait_for_log(receipt.conn());
+            self.pending_subscribes += 1;
             let ticket = Ticket::Subscribe { receipt, subscription_id, filters: asked };
             self.propose(gateway, op, ticket, true);
-        }
-    }
-
-    /// SUBACK, then the retained messages for what the hub took.
-    fn confirm_subscribe(
-        &mut self,
-        receipt: Receipt,
-        committed: Committed,
-        subscription_id: Option<u32>,
-        asked: Vec<AskedFilter>,
-        answers: Vec<Result<QoS, ReasonCode>>,
-        gateway: &mut Gateway,
-    ) {
-        let conn = receipt.conn();
-        let mut answers = answers.into_iter();
-        let mut retained = Vec::new();
-        let reasons = asked.into_iter().map(|filter| {
-            let answer = match filter {
-                AskedFilter::Refused(reason) => Err(reason),
-                AskedFilter::Machine => answers.next().expect("the machine answers every filter"),
-                AskedFilter::Hub(filter, options) => {
-                    gateway.hub_subscribe(conn, &filter, options, subscription_id).map(|(qos, new)| {
-                        let wanted = match options.retain_handling {
-                            RetainHandling::Always => true,
-                            RetainHandling::IfNew => new,
-                            RetainHandling::Never => false,
-                        };
-                        if wanted {
-                            retained.push((filter, qos));
-                        }
-                        qos
-                    })
-                }
-            };
-            answer.map_or_else(|reason| reason, granted)
-        });
-        let reasons = reasons.collect();
-        gateway.confirm(receipt, committed, Answer::Reasons(reasons));
-        for (filter, qos) in retained {
-            self.machine.retained(&filter, gateway.wall(), |message| {
-                gateway.deliver_retained(conn, message, qos, subscription_id);
-            });
         }
     }
 
@@ -299,9 +290,10 @@ impl Centralized {
         });
         let given_up: Vec<GivenUpFilter> = given_up.collect();
         if for_machine.is_empty() {
-            confirm_unsubscribe(receipt, self.group.at_once(), given_up, Vec::new(), gateway);
+            effects::confirm_unsubscribe(receipt, self.group.at_once(), given_up, Vec::new(), gateway);
         } else {
             let op = Op::Unsubscribe { session, filters: for_machine };
+            gateway.wait_for_log(receipt.conn());
             self.propose(gateway, op, Ticket::Unsubscribe { receipt, filters: given_up }, true);
         }
     }
@@ -321,12 +313,15 @@ impl Centralized {
                 gateway.evict(*session);
             }
         }
+        if let Some(conn) = ticket.waits_in_turn() {
+            gateway.waited_for_log(conn);
+        }
         match (ticket, verdict) {
             (Ticket::Silent, _) => {}
             (Ticket::Tick, _) => self.tick_proposed = false,
-            (Ticket::Answer { receipt, reason }, _) => {
+            (Ticket::Close { receipt }, _) => {
                 if let Some(receipt) = receipt {
-                    gateway.confirm(receipt, committed, Answer::Reason(reason));
+                    gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
                 }
             }
             (Ticket::Progress { session, receipt }, _) => {
@@ -336,18 +331,15 @@ impl Centralized {
                 // What was held back at the end of the span may go now.
                 gateway.set_ready(session);
             }
-            (Ticket::InTurn { receipt, reason }, _) => {
-                gateway.waited_for_log(receipt.conn());
-                gateway.confirm(receipt, committed, Answer::Reason(reason));
+            (Ticket::Answer { receipt, reason, unless_taken }, _) => {
+                self.answer(receipt, committed, reason, unless_taken, gateway);
             }
-            (Ticket::Volatile { conn, receipt, message }, _) => {
-                gateway.waited_for_log(conn);
+            (Ticket::Volatile { receipt, message, .. }, _) => {
                 self.publish_volatile(receipt, committed, &message, gateway);
             }
-            (Ticket::Publish { conn, receipt }, Some(verdict)) => {
-                gateway.waited_for_log(conn);
-                let live = carry_out(effects, gateway);
-                confirm_publish(receipt, committed, &verdict, live, gateway);
+            (Ticket::Publish { receipt, .. }, Some(verdict)) => {
+                let live = effects::carry_out(effects, gateway);
+                effects::confirm_publish(receipt, committed, &verdict, live, gateway);
             }
             (Ticket::Attach { receipt }, Some(Verdict::Attached { session, present })) => {
                 let record = self.machine.session(session.incarnation).expect("it was just attached");
@@ -356,103 +348,42 @@ impl Centralized {
                 gateway.confirm_attach(receipt, committed, session, present, from);
             }
             (Ticket::Attach { receipt }, _) => {
-                gateway.event(Event::LimitReached { limit: "sessions_max", client_id: None });
+                gateway.limit_reached("sessions_max", receipt.conn());
                 gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
             }
             (Ticket::Release { receipt }, Some(Verdict::Released { known })) => {
                 let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
                 gateway.confirm(receipt, committed, Answer::Reason(reason));
             }
-            (Ticket::Subscribe { receipt, subscription_id, filters }, Some(Verdict::Subscribed(answers))) => {
-                self.confirm_subscribe(receipt, committed, subscription_id, filters, answers, gateway);
+            (Ticket::Subscribe { receipt, subscription_id, filters }, verdict) => {
+                self.pending_subscribes -= 1;
+                if let Some(Verdict::Subscribed(answers)) = verdict {
+                    let asked = effects::Asked { subscription_id, filters };
+                    effects::confirm_subscribe(&self.machine, receipt, committed, asked, answers, gateway);
+                }
             }
             (Ticket::Unsubscribe { receipt, filters }, Some(Verdict::Unsubscribed(existed))) => {
-                confirm_unsubscribe(receipt, committed, filters, existed, gateway);
+                effects::confirm_unsubscribe(receipt, committed, filters, existed, gateway);
             }
             // Fenced: the connection that asked has lost its session, and was told so.
-            (Ticket::Publish { .. } | Ticket::Release { .. }, _) => {}
-            (Ticket::Subscribe { .. } | Ticket::Unsubscribe { .. }, _) => {}
+            (Ticket::Publish { .. } | Ticket::Release { .. } | Ticket::Unsubscribe { .. }, _) => {}
         }
-        carry_out(effects, gateway);
+        effects::carry_out(effects, gateway);
     }
-}
 
-/// Shows connected clients what came of an entry. True if a connected clean session heard a message.
-fn carry_out(effects: &mut Vec<Effect>, gateway: &mut Gateway) -> bool {
-    let mut heard = false;
-    for effect in effects.drain(..) {
-        match effect {
-            Effect::Live(message) => heard |= gateway.deliver_live(&message),
-            Effect::Ready(session) => gateway.set_ready(session),
-            Effect::Volatile { session, message, retain, subscription_ids } => {
-                gateway.deliver_volatile(session, &message, retain, subscription_ids);
-            }
-            Effect::Evicted(_) => {}
-            Effect::Ended { client_id, why, .. } => gateway.event(Event::SessionEnded { client_id, why }),
-            Effect::WillSent { client_id } => gateway.event(Event::WillSent { client_id }),
-            Effect::Dropped { client_id, message, reason } => {
-                if reason == DropReason::QueueFull {
-                    let limit = "queue_messages_max or queue_bytes_max";
-                    gateway.event(Event::LimitReached { limit, client_id: client_id.clone() });
-                }
-                gateway.event(drop_event(client_id, &message, reason));
-            }
-        }
-    }
-    heard
-}
-
-fn confirm_publish(
-    receipt: Option<Receipt>,
-    committed: Committed,
-    verdict: &Verdict,
-    live: bool,
-    gateway: &mut Gateway,
-) {
-    let reason = match verdict {
-        Verdict::Accepted { matched } => accepted(*matched || live),
-        Verdict::Duplicate => ReasonCode::Success,
-        Verdict::RetainedFull => {
-            let limit = "retained_messages_max or retained_bytes_max";
-            gateway.event(Event::LimitReached { limit, client_id: None });
-            ReasonCode::QuotaExceeded
-        }
-        _ => return,
-    };
-    if let Some(receipt) = receipt {
+    /// Sends an answer that changes nothing.
+    fn answer(
+        &self,
+        receipt: Receipt,
+        committed: Committed,
+        reason: ReasonCode,
+        unless_taken: Option<(Incarnation, PacketId)>,
+        gateway: &mut Gateway,
+    ) {
+        let taken = unless_taken.is_some_and(|(session, id)| {
+            self.machine.session(session).is_some_and(|record| record.inbound.contains(&id))
+        });
+        let reason = if taken { ReasonCode::Success } else { reason };
         gateway.confirm(receipt, committed, Answer::Reason(reason));
-    }
-}
-
-fn confirm_unsubscribe(
-    receipt: Receipt,
-    committed: Committed,
-    filters: Vec<GivenUpFilter>,
-    existed: Vec<bool>,
-    gateway: &mut Gateway,
-) {
-    let conn = receipt.conn();
-    let mut existed = existed.into_iter();
-    let reasons = filters.into_iter().map(|filter| {
-        let existed = match filter {
-            GivenUpFilter::Refused(reason) => return reason,
-            GivenUpFilter::Machine => existed.next().expect("the machine answers every filter"),
-            GivenUpFilter::Hub(filter) => gateway.hub_unsubscribe(conn, &filter),
-        };
-        if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
-    });
-    let reasons = reasons.collect();
-    gateway.confirm(receipt, committed, Answer::Reasons(reasons));
-}
-
-fn accepted(matched: bool) -> ReasonCode {
-    if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
-}
-
-fn granted(qos: QoS) -> ReasonCode {
-    match qos {
-        QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,
-        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
-        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
     }
 }

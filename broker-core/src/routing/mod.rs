@@ -2,4 +2,5 @@
 //! One file each, with the same verbs in the same order: `on_intent`, `on_persisted`, `on_timer`.
 
 pub mod centralized;
+mod effects;
 mod ticket;

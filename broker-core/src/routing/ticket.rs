@@ -1,6 +1,6 @@
 //! What a proposer leaves with the log, to be reminded of when its entry is committed.
 
-use crate::base::ids::{ConnId, Incarnation};
+use crate::base::ids::{ConnId, Incarnation, PacketId};
 use crate::codec::ReasonCode;
 use crate::codec::packet::SubscriptionOptions;
 use crate::message::Message;
@@ -37,8 +37,8 @@ pub(super) enum Ticket {
     Silent,
     /// The node's own tick.
     Tick,
-    /// Send the answer, if one is owed.
-    Answer { receipt: Option<Receipt>, reason: ReasonCode },
+    /// Close the connection, if the client asked for that.
+    Close { receipt: Option<Receipt> },
     /// Let PUBREL go, if one is owed, and what the window held back.
     Progress { session: Incarnation, receipt: Option<Receipt> },
     /// A publish with an entry.
@@ -46,7 +46,7 @@ pub(super) enum Ticket {
     /// A publish without an entry, in its place behind others of its connection.
     Volatile { conn: ConnId, receipt: Option<Receipt>, message: Rc<Message> },
     /// An answer without an entry, in its place behind others of its connection.
-    InTurn { receipt: Receipt, reason: ReasonCode },
+    Answer { receipt: Receipt, reason: ReasonCode, unless_taken: Option<(Incarnation, PacketId)> },
     /// CONNECT.
     Attach { receipt: Receipt },
     /// PUBREL.
@@ -55,4 +55,19 @@ pub(super) enum Ticket {
     Subscribe { receipt: Receipt, subscription_id: Option<u32>, filters: Vec<AskedFilter> },
     /// UNSUBSCRIBE.
     Unsubscribe { receipt: Receipt, filters: Vec<GivenUpFilter> },
+}
+
+impl Ticket {
+    /// The connection whose next packets wait for this one to take effect.
+    pub(super) fn waits_in_turn(&self) -> Option<ConnId> {
+        match self {
+            Ticket::Publish { conn, .. } | Ticket::Volatile { conn, .. } => Some(*conn),
+            Ticket::Answer { receipt, .. }
+            | Ticket::Release { receipt }
+            | Ticket::Subscribe { receipt, .. }
+            | Ticket::Unsubscribe { receipt, .. } => Some(receipt.conn()),
+            Ticket::Silent | Ticket::Tick | Ticket::Close { .. } => None,
+            Ticket::Progress { .. } | Ticket::Attach { .. } => None,
+        }
+    }
 }

@@ -60,8 +60,8 @@ impl Outgoing {
         Outgoing { max, topics: BTreeMap::new() }
     }
 
-    /// How to name `topic`; the answer must reach the client.
-    pub fn name(&mut self, topic: &TopicName) -> Naming {
+    /// How to name `topic`. A new alias is in force once it was [introduced](Outgoing::introduce).
+    pub fn name(&self, topic: &TopicName) -> Naming {
         if self.max == 0 {
             return Naming::Plain;
         }
@@ -69,13 +69,12 @@ impl Outgoing {
             return Naming::Alias(*alias);
         }
         let next = u16::try_from(self.topics.len() + 1).ok().filter(|next| *next <= self.max);
-        match next.and_then(NonZeroU16::new) {
-            Some(alias) => {
-                self.topics.insert(topic.clone(), alias);
-                Naming::Introduce(alias)
-            }
-            None => Naming::Plain,
-        }
+        next.and_then(NonZeroU16::new).map_or(Naming::Plain, Naming::Introduce)
+    }
+
+    /// Sets the alias that [`Outgoing::name`] proposed: the packet that says so is on its way.
+    pub fn introduce(&mut self, topic: &TopicName, alias: NonZeroU16) {
+        self.topics.insert(topic.owned(), alias);
     }
 }
 
@@ -95,6 +94,8 @@ mod tests {
     fn an_alias_is_introduced_once_and_topics_beyond_the_maximum_go_by_name() {
         let mut aliases = Outgoing::new(1);
         assert_eq!(aliases.name(&topic("a")), Naming::Introduce(alias(1)));
+        assert_eq!(aliases.name(&topic("b")), Naming::Introduce(alias(1)), "the first was not sent");
+        aliases.introduce(&topic("a"), alias(1));
         assert_eq!(aliases.name(&topic("a")), Naming::Alias(alias(1)));
         assert_eq!(aliases.name(&topic("b")), Naming::Plain);
     }

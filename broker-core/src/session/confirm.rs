@@ -3,11 +3,14 @@
 use super::alias;
 use super::gateway::{Attaching, Conn, Gateway, State};
 use super::link::{self, ClientLimits, Link};
+use super::pause::Pause;
 use super::window::Window;
 use crate::base::ids::{ConnId, PacketId, Position};
 use crate::base::time::Duration;
-use crate::codec::packet::{Ack, ConnAck, Packet, QoS, SubAck, SubscriptionOptions, UnsubAck, Version};
-use crate::codec::{self, ReasonCode};
+use crate::codec::ReasonCode;
+use crate::codec::packet::{
+    Ack, AckProperties, ConnAck, Packet, QoS, SubAck, SubscriptionOptions, UnsubAck, Version,
+};
 use crate::event::Event;
 use crate::face::{Output, TimerKind};
 use crate::message::Message;
@@ -16,6 +19,7 @@ use crate::session::Intent;
 use crate::shard::session::Subscription;
 use crate::shard::{Attachment, Detach};
 use crate::topic::TopicFilter;
+use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::rc::Rc;
@@ -51,30 +55,31 @@ impl Gateway {
         match receipt.spend(committed) {
             Owed::PubAck(packet) => {
                 self.answered(id);
-                self.send(id, &Packet::PubAck(Ack::new(packet, reason)));
+                let properties = self.explain(id, &[reason]);
+                self.send(id, Packet::PubAck(Ack { id: packet, reason, properties }));
             }
             Owed::PubRec(packet) => {
                 if reason.is_error() {
                     self.refused(id, packet);
                 }
-                self.send(id, &Packet::PubRec(Ack::new(packet, reason)));
+                let properties = self.explain(id, &[reason]);
+                self.send(id, Packet::PubRec(Ack { id: packet, reason, properties }));
             }
             Owed::PubComp(packet) => {
-                self.answered(id);
-                self.send(id, &Packet::PubComp(Ack::new(packet, reason)));
+                // An identifier that was not in use was not counted.
+                if reason == ReasonCode::Success {
+                    self.answered(id);
+                }
+                self.send(id, Packet::PubComp(Ack::new(packet, reason)));
             }
             Owed::PubRel(position) => self.release(id, position),
             Owed::SubAck(packet) => {
-                self.send(
-                    id,
-                    &Packet::SubAck(SubAck { id: packet, properties: Default::default(), reasons }),
-                );
+                let properties = self.explain(id, &reasons);
+                self.send(id, Packet::SubAck(SubAck { id: packet, properties, reasons }));
             }
             Owed::UnsubAck(packet) => {
-                self.send(
-                    id,
-                    &Packet::UnsubAck(UnsubAck { id: packet, properties: Default::default(), reasons }),
-                );
+                let properties = self.explain(id, &reasons);
+                self.send(id, Packet::UnsubAck(UnsubAck { id: packet, properties, reasons }));
             }
             Owed::Close => {
                 self.hand_out(id);
@@ -111,8 +116,16 @@ impl Gateway {
             return;
         };
         self.forget_attaching(id, &attaching.connect.client_id);
+        self.timers.clear(TimerKind::ConnectTimeout(id));
+        if !self.send_connack(id, &attaching, present) {
+            let detach = Detach { session, expiry_s: None, discard_will: false, sent: from.base };
+            self.intents.push_back(Intent::Detach { receipt: None, detach });
+            let (code, why) = (ReasonCode::PacketTooLarge.code(), "CONNACK is too large for it".to_owned());
+            self.event(Event::Refused { conn: id, code, why: why.clone() });
+            self.close(id, ReasonCode::PacketTooLarge, &why);
+            return;
+        }
         let link = self.link_of(&attaching, session, from);
-        self.send_connack(id, &attaching, present);
         self.event(Event::Connected {
             conn: id,
             client_id: link.client_id.clone(),
@@ -121,11 +134,11 @@ impl Gateway {
         });
         self.attached.insert(session.incarnation, id);
         self.clients.insert(link.client_id.clone(), id);
-        self.timers.clear(TimerKind::ConnectTimeout(id));
         if let Some(silence_max) = link.silence_max {
             self.timers.set(TimerKind::KeepAlive(id), self.now + silence_max);
         }
         self.conns.get_mut(&id).expect("it was attaching").state = State::Open(Box::new(link));
+        self.pause(id, Pause::Handshake, false);
         self.note_ready(id);
         self.process(id);
     }
@@ -135,7 +148,6 @@ impl Gateway {
         let properties = &connect.properties;
         let limits = ClientLimits {
             receive_max: attaching.receive_max,
-            packet_bytes_max: properties.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get),
             topic_alias_max: properties.topic_alias_max.unwrap_or(0).min(self.limits.topic_alias_out_max),
             problem_information: properties.request_problem_information.unwrap_or(true),
         };
@@ -165,7 +177,8 @@ impl Gateway {
         }
     }
 
-    fn send_connack(&mut self, id: ConnId, attaching: &Attaching, present: bool) {
+    /// False if the client takes no packet of that size.
+    fn send_connack(&mut self, id: ConnId, attaching: &Attaching, present: bool) -> bool {
         let connect = &attaching.connect;
         let mut connack = ConnAck::new(present, ReasonCode::Success);
         if connect.version == Version::V5 {
@@ -183,7 +196,7 @@ impl Gateway {
         if conn.outbox.is_clean() {
             self.dirty.push(id);
         }
-        codec::encode(connect.version, &Packet::ConnAck(connack), &mut conn.outbox.buffer);
+        conn.write(connect.version, Packet::ConnAck(connack))
     }
 
     /// Another connection took the session over: this one ends, and its session is not its to detach. \[MQTT-3.1.4-3\]
@@ -256,6 +269,22 @@ impl Gateway {
         self.deliver(id, message, message.qos.min(qos), true, ids);
     }
 
+    /// The reason string of an answer that says no, for a client that wants one. \[MQTT-3.1.2-29\]
+    fn explain(&self, id: ConnId, reasons: &[ReasonCode]) -> AckProperties {
+        let Some(at) = reasons.iter().position(|reason| reason.is_error()) else {
+            return AckProperties::default();
+        };
+        let Some(Conn { state: State::Open(link), .. }) = self.conns.get(&id) else {
+            return AckProperties::default();
+        };
+        let text = match reasons {
+            _ if !link.limits.problem_information => None,
+            [only] => Some(ByteString::from_static(only.words())),
+            _ => Some(ByteString::from(format!("filter {}: {}", at + 1, reasons[at].words()))),
+        };
+        AckProperties { reason_string: text, ..AckProperties::default() }
+    }
+
     fn answered(&mut self, id: ConnId) {
         if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
             link.unanswered = link.unanswered.saturating_sub(1);
@@ -274,7 +303,7 @@ impl Gateway {
     fn release(&mut self, id: ConnId, position: Position) {
         let link = self.conns.get_mut(&id).and_then(Conn::link_mut);
         if let Some(packet) = link.and_then(|link| link.shard.on_received_committed(position)) {
-            self.send(id, &Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+            self.send(id, Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
         }
     }
 }

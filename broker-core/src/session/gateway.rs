@@ -4,14 +4,16 @@ use super::hub::{Hub, Route};
 use super::intent::Intent;
 use super::link::Link;
 use super::outbox::Outbox;
+use super::pause::{Pause, Pauses};
+use super::refuse::Refusal;
 use crate::auth::Permissions;
 use crate::base::ids::{ConnId, Incarnation};
 use crate::base::limits::Limits;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::base::timers::Timers;
-use crate::codec::packet::{Connect, Version};
-use crate::codec::{Framer, ReasonCode};
+use crate::codec::packet::{Connect, Packet, Version};
+use crate::codec::{self, Framer, ReasonCode};
 use crate::event::Event;
 use crate::face::{Output, TimerKind};
 use crate::shard::Detach;
@@ -22,6 +24,12 @@ use std::sync::Arc;
 
 /// Progress of consumers is written down at the latest so long after it was made.
 pub(super) const PROGRESS_DELAY: Duration = Duration::from_millis(100);
+
+/// So many connections more than allowed are held while they are told so.
+const UNANSWERED_MAX: usize = 64;
+
+/// A driver may hand in so many bytes that it had read before it was asked to stop.
+const EARLY_SLACK_BYTES: usize = 256 * 1024;
 
 /// How far a connection has got.
 #[derive(Debug)]
@@ -60,7 +68,9 @@ pub(super) struct Conn {
     /// What it speaks, once that is known.
     pub(super) version: Option<Version>,
     pub(super) state: State,
-    pub(super) reading: bool,
+    pub(super) pauses: Pauses,
+    /// Bytes of one packet that the client takes. \[MQTT-3.1.2-24\]
+    pub(super) packet_bytes_max: u32,
     /// Whether it is among those that may send more of their queues.
     pub(super) ready: bool,
 }
@@ -133,13 +143,18 @@ impl Gateway {
 
     /// A connection was accepted by the driver.
     pub fn open(&mut self, id: ConnId, peer: String) {
+        if self.stopping || self.conns.len() >= self.limits.connections_max as usize + UNANSWERED_MAX {
+            self.out.push(Output::CloseClient { conn: id });
+            return;
+        }
         let conn = Conn {
             peer,
             framer: Framer::new(self.limits.packet_bytes_max),
             outbox: Outbox::default(),
             version: None,
             state: State::AwaitingConnect,
-            reading: true,
+            pauses: Pauses::default(),
+            packet_bytes_max: u32::MAX,
             ready: false,
         };
         let replaced = self.conns.insert(id, conn);
@@ -150,20 +165,20 @@ impl Gateway {
 
     /// Bytes arrived.
     pub fn bytes(&mut self, id: ConnId, bytes: Bytes) {
-        let early_bytes_max = self.limits.packet_bytes_max as usize + 65_536;
+        let early_bytes_max = self.limits.packet_bytes_max as usize + EARLY_SLACK_BYTES;
         let Some(conn) = self.conns.get_mut(&id) else { return };
-        match &mut conn.state {
+        match &conn.state {
             State::Closing | State::Frozen(_) => return,
-            State::Open(link) => link.last_heard = self.now,
-            // What a client sends before CONNACK waits here.
             State::Authenticating(_) | State::Attaching(_) if conn.framer.held_bytes() > early_bytes_max => {
-                self.close(id, ReasonCode::QuotaExceeded, "it sent too much before CONNACK");
+                self.refuse(id, Refusal::limit("packet_bytes_max", ReasonCode::QuotaExceeded));
                 return;
             }
-            State::Authenticating(_) | State::Attaching(_) | State::AwaitingConnect => {}
+            // What a client sends before CONNACK waits here.
+            State::Authenticating(_) | State::Attaching(_) | State::AwaitingConnect | State::Open(_) => {}
         }
         conn.framer.push(bytes);
         self.process(id);
+        self.pause_early_client(id);
     }
 
     /// Takes complete packets off what has arrived, as long as the connection's state lets it.
@@ -181,9 +196,12 @@ impl Gateway {
                     return;
                 }
             };
-            let result = match conn.state {
-                State::AwaitingConnect => self.on_connect(id, frame),
-                _ => self.on_frame(id, frame),
+            let result = match &mut conn.state {
+                State::Open(link) => {
+                    link.last_heard = self.now;
+                    self.on_frame(id, frame)
+                }
+                _ => self.on_connect(id, frame),
             };
             if let Err(refusal) = result {
                 self.refuse(id, refusal);
@@ -196,6 +214,7 @@ impl Gateway {
     pub fn sent(&mut self, id: ConnId, bytes: usize) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         conn.outbox.sent(bytes);
+        self.pause_full_outbox(id);
         self.note_ready(id);
     }
 
@@ -243,7 +262,9 @@ impl Gateway {
                 self.forget_attaching(id, &attaching.connect.client_id);
                 Some(attaching.connect.client_id)
             }
-            State::AwaitingConnect | State::Closing => None,
+            State::AwaitingConnect => None,
+            // It was told when it said DISCONNECT.
+            State::Closing => return,
         };
         self.event(Event::Disconnected { conn: id, client_id, code: reason.code(), why: why.to_owned() });
     }
@@ -287,27 +308,50 @@ impl Gateway {
         }
     }
 
-    /// Whether anything but connections has to be looked at on a wake-up.
-    pub fn wake(&mut self) -> Vec<TimerKind> {
-        let mut due = Vec::new();
+    /// Looks after the connections whose time has come. True if routing has something to look after too.
+    pub fn wake(&mut self) -> bool {
+        let mut expiry = false;
         while let Some(kind) = self.timers.pop_due(self.now) {
             match kind {
-                TimerKind::ConnectTimeout(id) => {
-                    self.close(id, ReasonCode::ProtocolError, "it sent no CONNECT in time");
-                }
+                TimerKind::ConnectTimeout(id) => self.end_handshake(id),
                 TimerKind::KeepAlive(id) => self.check_silence(id),
                 TimerKind::Progress => self.propose_all_progress(),
-                TimerKind::Expiry => due.push(kind),
+                TimerKind::Expiry => expiry = true,
             }
         }
-        due
+        expiry
+    }
+
+    /// A connection that is not open by now ends. If CONNECT came, it is not the client that is late.
+    fn end_handshake(&mut self, id: ConnId) {
+        match self.conns.get(&id).map(|conn| &conn.state) {
+            Some(State::AwaitingConnect) => {
+                self.close(id, ReasonCode::ProtocolError, "it sent no CONNECT in time");
+            }
+            Some(State::Authenticating(_) | State::Attaching(_)) => {
+                let why = "CONNECT could not be answered in time";
+                self.refuse(id, Refusal::connect(ReasonCode::ServerBusy, why));
+            }
+            Some(State::Open(_) | State::Frozen(_) | State::Closing) | None => {}
+        }
+    }
+
+    /// Ends the connections of these sessions: what they do cannot be written down.
+    pub fn close_sessions(&mut self, sessions: impl Iterator<Item = Incarnation>) {
+        let conns: Vec<ConnId> =
+            sessions.filter_map(|session| self.attached.get(&session).copied()).collect();
+        for id in conns {
+            self.close(id, ReasonCode::ServerBusy, "what it does cannot be written to disk");
+        }
     }
 
     /// Closes a client that was silent for one and a half times its keep alive; looks again later if it was not. \[MQTT-3.1.2-22\]
     fn check_silence(&mut self, id: ConnId) {
-        let Some(Conn { state: State::Open(link), .. }) = self.conns.get(&id) else { return };
+        let Some(Conn { state: State::Open(link), pauses, .. }) = self.conns.get(&id) else { return };
         let Some(silence_max) = link.silence_max else { return };
-        let end = link.last_heard + silence_max;
+        // Who is not listened to is not silent.
+        let last_heard = if pauses.has(Pause::Log) { self.now } else { link.last_heard };
+        let end = last_heard + silence_max;
         if end > self.now {
             self.timers.set(TimerKind::KeepAlive(id), end);
         } else {
@@ -380,5 +424,35 @@ impl Gateway {
         for bytes in conn.outbox.take() {
             self.out.push(Output::SendClient { conn: id, bytes });
         }
+        self.pause_full_outbox(id);
+    }
+}
+
+impl Conn {
+    /// The client identifier, once it is known.
+    pub(super) fn client_id(&self) -> Option<&ByteString> {
+        match &self.state {
+            State::Open(link) | State::Frozen(link) => Some(&link.client_id),
+            State::Attaching(attaching) => Some(&attaching.connect.client_id),
+            State::Authenticating(_) | State::AwaitingConnect | State::Closing => None,
+        }
+    }
+
+    pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
+        match &mut self.state {
+            State::Open(link) => Some(link),
+            _ => None,
+        }
+    }
+
+    /// Appends a packet that is not PUBLISH to what goes out, without its user properties and reason string if it is
+    /// too large for the client with them. False if it is too large all the same.
+    pub(super) fn write(&mut self, version: Version, mut packet: Packet) -> bool {
+        let fits =
+            self.packet_bytes_max == u32::MAX || codec::fit(version, &mut packet, self.packet_bytes_max);
+        if fits {
+            codec::encode(version, &packet, &mut self.outbox.buffer);
+        }
+        fits
     }
 }

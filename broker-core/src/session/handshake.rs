@@ -1,9 +1,10 @@
 //! CONNECT, and what it takes to answer it.
 
-use super::gateway::{Attaching, Conn, Gateway, State};
+use super::gateway::{Attaching, Gateway, State};
+use super::inbound::TOPIC_LIMITS;
 use super::intent::Intent;
 use super::refuse::Refusal;
-use crate::auth::{Action, Credentials, Decision, Permissions};
+use crate::auth::{Credentials, Decision, Permissions};
 use crate::base::ids::ConnId;
 use crate::base::text;
 use crate::codec::ReasonCode;
@@ -16,6 +17,7 @@ use crate::shard::Attach;
 use crate::shard::entry::{OldConnection, Will};
 use crate::shard::session::NEVER_S;
 use bytestring::ByteString;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 impl Gateway {
@@ -25,6 +27,7 @@ impl Gateway {
         let conn = self.conns.get_mut(&id).expect("its frame was just taken");
         conn.version = codec::answer_version(&frame);
         let connect = codec::decode_connect(frame)?;
+        conn.packet_bytes_max = connect.properties.packet_bytes_max.map_or(u32::MAX, NonZeroU32::get);
         if connections > self.limits.connections_max as usize {
             return Err(Refusal::limit("connections_max", ReasonCode::QuotaExceeded));
         }
@@ -90,7 +93,9 @@ impl Gateway {
             will,
             old: self.freeze(&connect.client_id),
         };
-        let keep_alive_s = match (connect.keep_alive_s, self.limits.keep_alive_max_s) {
+        // A 3.1.1 client cannot be told of another keep alive than its own, and would be closed for keeping that.
+        let keep_alive_max_s = if connect.version == Version::V5 { self.limits.keep_alive_max_s } else { 0 };
+        let keep_alive_s = match (connect.keep_alive_s, keep_alive_max_s) {
             (asked, 0) => asked,
             (0, max) => max,
             (asked, max) => asked.min(max),
@@ -114,31 +119,24 @@ impl Gateway {
         client_id: &ByteString,
         permissions: &Permissions,
     ) -> Result<Will, Refusal> {
-        if !self.topic_is_within_limits(will.topic.as_str()) {
-            return Err(Refusal::connect(
-                ReasonCode::TopicNameInvalid,
-                "the will's topic is too long or too deep",
-            ));
-        }
-        if !permissions.allows(Action::Publish, &will.topic) {
-            return Err(Refusal::connect(
-                ReasonCode::NotAuthorized,
-                "it may not publish to its will's topic",
-            ));
-        }
+        let format = will.properties.payload_format;
+        self.judge_message(permissions, &will.topic, format, &will.payload).map_err(|reason| {
+            let limit = (reason == ReasonCode::TopicNameInvalid).then_some(TOPIC_LIMITS);
+            Refusal { limit, ..Refusal::connect(reason, "its will is not a message that it may publish") }
+        })?;
         let (delay_s, expiry_s) = (will.properties.delay_s.unwrap_or(0), will.properties.message_expiry_s);
         let mut properties = PublishProperties::from(will.properties);
         properties.message_expiry_s = None;
         let message = Message {
-            topic: will.topic.owned(),
-            payload: text::own_bytes(&will.payload),
+            topic: will.topic,
+            payload: will.payload,
             qos: will.qos,
             retain: will.retain,
             properties,
             publisher: client_id.clone(),
             expires_at: None,
         };
-        Ok(Will { delay_s, expiry_s, message })
+        Ok(Will { delay_s, expiry_s, message: message.owned() })
     }
 
     /// Stops listening to the connection that has the session of `client_id` now, and proposes its progress: what it had sent is
@@ -166,15 +164,6 @@ impl Gateway {
     pub(super) fn topic_is_within_limits(&self, topic: &str) -> bool {
         topic.len() <= usize::from(self.limits.topic_bytes_max)
             && topic.bytes().filter(|byte| *byte == b'/').count() < usize::from(self.limits.topic_levels_max)
-    }
-}
-
-impl Conn {
-    pub(super) fn link_mut(&mut self) -> Option<&mut super::link::Link> {
-        match &mut self.state {
-            State::Open(link) => Some(link),
-            _ => None,
-        }
     }
 }
 

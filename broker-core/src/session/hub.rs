@@ -4,8 +4,8 @@ use crate::base::ids::ConnId;
 use crate::codec::packet::QoS;
 use crate::message::Message;
 use crate::shard::session::Subscription;
+use crate::topic::TopicFilter;
 use crate::topic::trie::SubscriptionTrie;
-use crate::topic::{TopicFilter, TopicName};
 
 /// How a message is to be delivered on one connection: of overlapping subscriptions the highest QoS and every identifier.
 /// \[MQTT-3.3.4-2, -3\]
@@ -17,8 +17,6 @@ pub struct Route {
     pub qos: QoS,
     /// The RETAIN flag to send.
     pub retain: bool,
-    /// Whether only subscriptions with No Local match.
-    pub no_local: bool,
     /// Subscription identifiers to send.
     pub subscription_ids: Vec<u32>,
 }
@@ -45,18 +43,21 @@ impl Hub {
         self.routes.remove(filter, &conn);
     }
 
-    /// Fills `found` with a route for each connection that hears `topic`, in the order of connections.
-    pub fn routes(&self, topic: &TopicName, message: &Message, found: &mut Vec<Route>) {
+    /// Fills `found` with a route for each connection that hears `message`, in the order of connections. Subscriptions with
+    /// No Local do not hear what their own client publishes. \[MQTT-3.8.3-3\]
+    pub fn routes(&self, message: &Message, is_publisher: impl Fn(ConnId) -> bool, found: &mut Vec<Route>) {
         found.clear();
         if self.routes.is_empty() {
             return;
         }
-        self.routes.for_each_match(topic, |conn, subscription| {
+        self.routes.for_each_match(&message.topic, |conn, subscription| {
+            if subscription.options.no_local && is_publisher(*conn) {
+                return;
+            }
             found.push(Route {
                 conn: *conn,
                 qos: message.qos.min(subscription.options.qos),
                 retain: message.retain && subscription.options.retain_as_published,
-                no_local: subscription.options.no_local,
                 subscription_ids: subscription.id.into_iter().collect(),
             });
         });
@@ -84,7 +85,6 @@ impl Route {
     fn merge(&mut self, other: &mut Route) {
         self.qos = self.qos.max(other.qos);
         self.retain |= other.retain;
-        self.no_local &= other.no_local;
         self.subscription_ids.append(&mut other.subscription_ids);
     }
 }

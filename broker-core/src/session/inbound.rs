@@ -5,9 +5,9 @@ use super::intent::Intent;
 use super::link::Link;
 use super::refuse::Refusal;
 use super::window::PubRec;
-use crate::auth::Action;
+use crate::auth::{Action, Permissions};
 use crate::base::ids::{ConnId, PacketId};
-use crate::base::text;
+use crate::base::time::WallTime;
 use crate::codec::packet::{
     Ack, Disconnect, Packet, PayloadFormat, Publish, QoS, Subscribe, Unsubscribe, Version,
 };
@@ -17,12 +17,11 @@ use crate::message::{self, Message};
 use crate::replication::{Owed, Receipt};
 use crate::shard::Step;
 use crate::topic::{TopicFilter, TopicName};
-use bytes::Bytes;
 use bytestring::ByteString;
 use std::rc::Rc;
 
-/// A publisher that has so many publishes waiting for the log is not read from until half of them are committed.
-const UNCOMMITTED_MAX: u32 = 4_096;
+/// What is too long or too deep is refused by these names.
+pub(super) const TOPIC_LIMITS: &str = "topic_levels_max or topic_bytes_max";
 
 impl Gateway {
     /// One packet of a connected client.
@@ -48,13 +47,16 @@ impl Gateway {
                 self.on_pubcomp(id, ack.id);
                 Ok(())
             }
-            Packet::Subscribe(subscribe) => self.on_subscribe(id, subscribe),
+            Packet::Subscribe(subscribe) => {
+                self.on_subscribe(id, subscribe);
+                Ok(())
+            }
             Packet::Unsubscribe(unsubscribe) => {
                 self.on_unsubscribe(id, &unsubscribe);
                 Ok(())
             }
             Packet::PingReq => {
-                self.send(id, &Packet::PingResp);
+                self.send(id, Packet::PingResp);
                 Ok(())
             }
             Packet::Disconnect(disconnect) => self.on_disconnect(id, &disconnect),
@@ -81,13 +83,15 @@ impl Gateway {
         {
             // A resend: its PUBREC is owed again, in its place. [MQTT-4.3.3-10]
             let receipt = Receipt::new(id, Owed::PubRec(packet));
-            self.intents.push_back(Intent::Answer { receipt, reason: ReasonCode::Success });
+            self.answer(receipt, ReasonCode::Success);
             return Ok(());
         }
         if acknowledged.is_some() {
             link.unanswered += 1;
         }
-        if let Err(reason) = self.judge_publish(id, &publish, &topic) {
+        let format = publish.properties.payload_format;
+        let permissions = link.permissions.clone();
+        if let Err(reason) = self.judge_message(&permissions, &topic, format, &publish.payload) {
             return self.refuse_publish(id, &publish, &topic, reason);
         }
         let wall = self.wall;
@@ -131,20 +135,23 @@ impl Gateway {
         }
     }
 
-    /// Whether a well-formed PUBLISH is accepted.
-    fn judge_publish(&mut self, id: ConnId, publish: &Publish, topic: &TopicName) -> Result<(), ReasonCode> {
+    /// Whether a well-formed message, published or to be published as a will, is accepted.
+    pub(super) fn judge_message(
+        &self,
+        permissions: &Permissions,
+        topic: &TopicName,
+        format: Option<PayloadFormat>,
+        payload: &[u8],
+    ) -> Result<(), ReasonCode> {
         if !self.topic_is_within_limits(topic.as_str()) {
-            let client_id = Some(self.link(id).client_id.clone());
-            self.event(Event::LimitReached { limit: "topic_levels_max or topic_bytes_max", client_id });
             return Err(ReasonCode::TopicNameInvalid);
         }
-        let utf8_promised = publish.properties.payload_format == Some(PayloadFormat::Utf8);
-        if utf8_promised && std::str::from_utf8(&publish.payload).is_err() {
+        if format == Some(PayloadFormat::Utf8) && std::str::from_utf8(payload).is_err() {
             return Err(ReasonCode::PayloadFormatInvalid);
         }
         // What is under $SYS is the broker's own to say.
-        let reserved = topic.levels().next() == Some("$SYS");
-        if reserved || !self.link(id).permissions.allows(Action::Publish, topic) {
+        let reserved = topic.is_dollar() && topic.levels().next() == Some("$SYS");
+        if reserved || !permissions.allows(Action::Publish, topic) {
             return Err(ReasonCode::NotAuthorized);
         }
         Ok(())
@@ -160,23 +167,17 @@ impl Gateway {
         reason: ReasonCode,
     ) -> Result<(), Refusal> {
         let version = self.link(id).version;
-        let receipt = publish.id.map(|packet| Receipt::new(id, owed(packet, publish.qos)));
-        let reason = match (receipt, version, reason) {
-            (Some(receipt), Version::V5, reason) => {
-                self.intents.push_back(Intent::Answer { receipt, reason });
-                reason
+        let limit = (reason == ReasonCode::TopicNameInvalid).then_some(TOPIC_LIMITS);
+        if version == Version::V3 || publish.id.is_none() {
+            if reason != ReasonCode::NotAuthorized {
+                return Err(Refusal { limit, ..violation(reason, "a PUBLISH that cannot be accepted") });
             }
-            (receipt, _, ReasonCode::NotAuthorized) => {
-                if let Some(receipt) = receipt {
-                    if publish.qos == QoS::ExactlyOnce {
-                        self.remember_refused(id, publish.id);
-                    }
-                    self.intents.push_back(Intent::Answer { receipt, reason: ReasonCode::Success });
-                }
-                reason
-            }
-            _ => return Err(violation(reason, "a PUBLISH that cannot be accepted")),
-        };
+        } else if let Some(limit) = limit {
+            self.limit_reached(limit, id);
+        }
+        if let Some(packet) = publish.id {
+            self.answer_refused(id, packet, publish.qos, reason);
+        }
         if reason == ReasonCode::NotAuthorized {
             let (topic, payload) = (topic.text().clone(), publish.payload.clone());
             self.event(Event::Dropped { client_id: None, topic, payload, reason: DropReason::NotAuthorized });
@@ -184,12 +185,24 @@ impl Gateway {
         Ok(())
     }
 
-    /// A 3.1.1 client whose QoS 2 publish was dropped goes through the handshake all the same.
-    fn remember_refused(&mut self, id: ConnId, packet: Option<PacketId>) {
+    /// Answers a PUBLISH that is refused. A 3.1.1 client cannot be told, and goes through the handshake all the same.
+    fn answer_refused(&mut self, id: ConnId, packet: PacketId, qos: QoS, reason: ReasonCode) {
+        let receipt = Receipt::new(id, owed(packet, qos));
         let link = self.link(id);
-        if let (Some(packet), false) = (packet, link.durable) {
-            link.inbound.insert(packet);
+        let exactly_once = qos == QoS::ExactlyOnce;
+        if link.version == Version::V3 {
+            if exactly_once && !link.durable {
+                link.inbound.insert(packet);
+            }
+            self.answer(receipt, ReasonCode::Success);
+            return;
         }
+        let unless_taken = (exactly_once && link.durable).then_some((link.session.incarnation, packet));
+        self.intents.push_back(Intent::Answer { receipt, reason, unless_taken });
+    }
+
+    fn answer(&mut self, receipt: Receipt, reason: ReasonCode) {
+        self.intents.push_back(Intent::Answer { receipt, reason, unless_taken: None });
     }
 
     fn on_puback(&mut self, id: ConnId, ack: &Ack) {
@@ -222,11 +235,11 @@ impl Gateway {
             PubRec::Received(position) => {
                 // The window of a clean session dies with the connection: nothing is to be written down.
                 link.local.on_received_committed(position);
-                self.send(id, &Packet::PubRel(Ack::new(ack.id, ReasonCode::Success)));
+                self.send(id, Packet::PubRel(Ack::new(ack.id, ReasonCode::Success)));
             }
             PubRec::Repeated => {}
             PubRec::Unknown => {
-                self.send(id, &Packet::PubRel(Ack::new(ack.id, ReasonCode::PacketIdentifierNotFound)));
+                self.send(id, Packet::PubRel(Ack::new(ack.id, ReasonCode::PacketIdentifierNotFound)));
             }
         }
     }
@@ -249,7 +262,7 @@ impl Gateway {
         } else {
             let known = link.inbound.remove(&packet);
             let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-            Intent::Answer { receipt, reason }
+            Intent::Answer { receipt, reason, unless_taken: None }
         };
         self.intents.push_back(intent);
     }
@@ -263,14 +276,10 @@ impl Gateway {
         }
     }
 
-    fn on_subscribe(&mut self, id: ConnId, subscribe: Subscribe) -> Result<(), Refusal> {
+    fn on_subscribe(&mut self, id: ConnId, subscribe: Subscribe) {
         let mut filters = Vec::with_capacity(subscribe.filters.len());
         for asked in subscribe.filters {
             let filter = self.judge_filter(id, &asked.filter);
-            if matches!(&filter, Ok(filter) if filter.share().is_some()) && asked.options.no_local {
-                // [MQTT-3.8.3-4]
-                return Err(violation(ReasonCode::ProtocolError, "No Local on a shared subscription"));
-            }
             filters.push(filter.map(|filter| (filter, asked.options)));
         }
         let link = self.link(id);
@@ -282,12 +291,13 @@ impl Gateway {
             filters,
         };
         self.intents.push_back(intent);
-        Ok(())
     }
 
     fn judge_filter(&mut self, id: ConnId, text: &ByteString) -> Result<TopicFilter, ReasonCode> {
         let filter = TopicFilter::parse(text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
-        if !self.topic_is_within_limits(filter.as_str()) {
+        // With the share name, which is kept too.
+        if !self.topic_is_within_limits(text) {
+            self.limit_reached(TOPIC_LIMITS, id);
             return Err(ReasonCode::TopicFilterInvalid);
         }
         if !self.link(id).permissions.allows_filter(&filter) {
@@ -358,32 +368,6 @@ impl Gateway {
             .and_then(Conn::link_mut)
             .expect("packets are taken from open connections only")
     }
-
-    /// Notes that a publish of `id` waits for the log, and stops reading from a publisher that is far ahead of it.
-    pub fn wait_for_log(&mut self, id: ConnId) {
-        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        link.uncommitted += 1;
-        if link.uncommitted >= UNCOMMITTED_MAX {
-            self.set_reading(id, false);
-        }
-    }
-
-    /// Notes that a publish of `id` has been committed.
-    pub fn waited_for_log(&mut self, id: ConnId) {
-        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        link.uncommitted = link.uncommitted.saturating_sub(1);
-        if link.uncommitted <= UNCOMMITTED_MAX / 2 {
-            self.set_reading(id, true);
-        }
-    }
-
-    /// Whether a publish of `id` must wait its turn behind others that wait for the log.
-    pub fn must_wait(&self, id: ConnId) -> bool {
-        match self.conns.get(&id).map(|conn| &conn.state) {
-            Some(State::Open(link)) => link.uncommitted > 0,
-            _ => false,
-        }
-    }
 }
 
 fn violation(reason: ReasonCode, why: &str) -> Refusal {
@@ -395,24 +379,12 @@ fn owed(packet: PacketId, qos: QoS) -> Owed {
 }
 
 /// The message that a PUBLISH carries. What may be kept is copied out of the read buffer; QoS 0 that only passes is not.
-fn message_of(
-    publish: Publish,
-    topic: TopicName,
-    publisher: ByteString,
-    now: crate::base::time::WallTime,
-) -> Message {
+fn message_of(publish: Publish, topic: TopicName, publisher: ByteString, now: WallTime) -> Message {
     let kept = publish.retain || publish.qos > QoS::AtMostOnce;
     let mut properties = publish.properties;
     let expires_at = message::expires_at(now, properties.message_expiry_s.take());
     properties.topic_alias = None;
-    let payload: Bytes = if kept { text::own_bytes(&publish.payload) } else { publish.payload };
-    Message {
-        topic: if kept { topic.owned() } else { topic },
-        payload,
-        qos: publish.qos,
-        retain: publish.retain,
-        properties,
-        publisher,
-        expires_at,
-    }
+    let (qos, retain, payload) = (publish.qos, publish.retain, publish.payload);
+    let message = Message { topic, payload, qos, retain, properties, publisher, expires_at };
+    if kept { message.owned() } else { message }
 }

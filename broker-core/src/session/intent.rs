@@ -1,6 +1,6 @@
 //! What a client wants, for routing to decide.
 
-use crate::base::ids::{ConnId, PacketId, Position};
+use crate::base::ids::{ConnId, Incarnation, PacketId, Position};
 use crate::codec::ReasonCode;
 use crate::codec::packet::SubscriptionOptions;
 use crate::message::Message;
@@ -40,6 +40,9 @@ pub enum Intent {
         receipt: Receipt,
         /// What to answer.
         reason: ReasonCode,
+        /// A QoS 2 publish that is refused may be the resend of one that was taken, before a right was withdrawn: it is
+        /// answered as that, or the client would use the identifier again while it is still remembered.
+        unless_taken: Option<(Incarnation, PacketId)>,
     },
     /// PUBREL of a durable session.
     Release {

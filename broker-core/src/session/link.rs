@@ -27,8 +27,6 @@ pub(super) const SHARD: Part = Part::of(1, PARTS);
 pub struct ClientLimits {
     /// Unacknowledged QoS 1 and 2 messages towards it. \[MQTT-3.3.4-9\]
     pub receive_max: u16,
-    /// Bytes of one packet. \[MQTT-3.1.2-24\]
-    pub packet_bytes_max: u32,
     /// Topic aliases.
     pub topic_alias_max: u16,
     /// Whether it wants reason strings with packets other than CONNACK and DISCONNECT. \[MQTT-3.1.2-29\]

@@ -14,6 +14,7 @@ pub mod intent;
 pub mod link;
 pub mod outbound;
 pub mod outbox;
+mod pause;
 mod refuse;
 pub mod window;
 

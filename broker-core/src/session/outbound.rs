@@ -8,7 +8,7 @@ use crate::base::ids::{ConnId, Incarnation, PacketId};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
 use crate::codec::packet::{Ack, Packet, QoS, Version};
-use crate::codec::{self, PublishHead, ReasonCode};
+use crate::codec::{PublishHead, ReasonCode};
 use crate::event::{DropReason, Event};
 use crate::face::TimerKind;
 use crate::message::Message;
@@ -31,13 +31,13 @@ impl Gateway {
     /// Hands a message that took effect to every connected clean session that hears it. True if there is one.
     pub fn deliver_live(&mut self, message: &Rc<Message>) -> bool {
         let mut routes = std::mem::take(&mut self.routes);
-        self.hub.routes(&message.topic, message, &mut routes);
+        let conns = &self.conns;
+        let is_publisher = |id: ConnId| {
+            conns.get(&id).and_then(Conn::client_id).is_some_and(|own| *own == message.publisher)
+        };
+        self.hub.routes(message, is_publisher, &mut routes);
         let matched = !routes.is_empty();
         for route in routes.drain(..) {
-            let Some(link) = self.conns.get_mut(&route.conn).and_then(Conn::link_mut) else { continue };
-            if route.no_local && link.client_id == message.publisher {
-                continue;
-            }
             self.deliver(route.conn, message, route.qos, route.retain, route.subscription_ids);
         }
         self.routes = routes;
@@ -71,15 +71,13 @@ impl Gateway {
         let State::Open(link) = &mut conn.state else { return };
         if qos == QoS::AtMostOnce {
             let room = conn.outbox.bytes() + message.payload.len() <= outbox_bytes_max;
+            let shape = Shape { dup: false, qos, retain, id: None, subscription_ids: &ids };
+            let clean = conn.outbox.is_clean();
             let result =
-                if room { admit(link, message, &ids, wall, false) } else { Err(DropReason::SlowConsumer) };
+                if room { write_publish(conn, message, shape, wall) } else { Err(DropReason::SlowConsumer) };
             match result {
-                Ok(()) => {
-                    let shape = Shape { dup: false, qos, retain, id: None, subscription_ids: &ids };
-                    if write_publish(conn, message, shape, wall) {
-                        self.dirty.push(id);
-                    }
-                }
+                Ok(()) if clean => self.dirty.push(id),
+                Ok(()) => {}
                 Err(reason) => self.record_drop(id, message, reason),
             }
             return;
@@ -110,17 +108,15 @@ impl Gateway {
                 return;
             };
             link.local_queue_bytes -= message.size();
-            match admit(link, &message, &subscription_ids, wall, false) {
+            let packet = Some(link.local.next_id());
+            let shape = Shape { dup: false, qos, retain, id: packet, subscription_ids: &subscription_ids };
+            let clean = conn.outbox.is_clean();
+            match write_publish(conn, &message, shape, wall) {
                 Ok(()) => {
-                    let packet = link.local.send_publish(qos);
-                    let shape = Shape {
-                        dup: false,
-                        qos,
-                        retain,
-                        id: Some(packet),
-                        subscription_ids: &subscription_ids,
-                    };
-                    if write_publish(conn, &message, shape, wall) {
+                    if let State::Open(link) = &mut conn.state {
+                        link.local.send_publish(qos);
+                    }
+                    if clean {
                         self.dirty.push(id);
                     }
                 }
@@ -199,21 +195,23 @@ impl Gateway {
                 Pending::Done => {}
                 Pending::Release => {
                     let packet = link.shard.send_release();
-                    self.send(id, &Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+                    self.send(id, Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
                 }
                 Pending::Message { queued, message, maybe_sent } => {
-                    let ids = &queued.subscription_ids;
-                    match admit(link, message, ids, wall, maybe_sent) {
+                    let shape = Shape {
+                        dup: maybe_sent,
+                        qos: queued.qos,
+                        retain: queued.retain,
+                        id: Some(link.shard.next_id()),
+                        subscription_ids: &queued.subscription_ids,
+                    };
+                    let clean = conn.outbox.is_clean();
+                    let result = write_publish(conn, message, shape, wall);
+                    let State::Open(link) = &mut conn.state else { return };
+                    match result {
                         Ok(()) => {
-                            let packet = Some(link.shard.send_publish(queued.qos));
-                            let shape = Shape {
-                                dup: maybe_sent,
-                                qos: queued.qos,
-                                retain: queued.retain,
-                                id: packet,
-                                subscription_ids: ids,
-                            };
-                            if write_publish(conn, message, shape, wall) {
+                            link.shard.send_publish(queued.qos);
+                            if clean {
                                 self.dirty.push(id);
                             }
                         }
@@ -236,21 +234,16 @@ impl Gateway {
         }
     }
 
-    /// Sends a packet that is not PUBLISH, as long as the client takes packets of its size.
-    pub(super) fn send(&mut self, id: ConnId, packet: &Packet) {
+    /// Sends a packet that is not PUBLISH. A client that does not take even the shortest form of what it asked for is of
+    /// no use to itself. \[MQTT-3.1.2-24\]
+    pub(super) fn send(&mut self, id: ConnId, packet: Packet) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let (State::Open(link) | State::Frozen(link)) = &conn.state else { return };
-        let (version, max) = (link.version, link.limits.packet_bytes_max);
         if conn.outbox.is_clean() {
             self.dirty.push(id);
         }
-        if codec::encoded_len(version, packet) <= max as usize {
-            codec::encode(version, packet, &mut conn.outbox.buffer);
-            return;
-        }
-        let mut packet = packet.clone();
-        if codec::fit(version, &mut packet, max) {
-            codec::encode(version, &packet, &mut conn.outbox.buffer);
+        if !conn.write(link.version, packet) {
+            self.close(id, ReasonCode::PacketTooLarge, "an answer is larger than its Maximum Packet Size");
         }
     }
 
@@ -278,68 +271,73 @@ pub fn drop_event(client_id: Option<ByteString>, message: &Message, reason: Drop
     }
 }
 
-/// Whether a message may be sent to this client now.
-fn admit(
-    link: &Link,
-    message: &Message,
-    ids: &[u32],
-    wall: WallTime,
-    maybe_sent: bool,
-) -> Result<(), DropReason> {
-    // What may have been sent already is sent again to the end. [MQTT-4.3.3-7, -13]
-    if !maybe_sent && message.is_expired(wall) {
-        return Err(DropReason::Expired);
-    }
-    if !link.permissions.allows(Action::Subscribe, &message.topic) {
-        return Err(DropReason::NotAuthorized);
-    }
-    if link.limits.packet_bytes_max < u32::MAX {
-        // With a new alias, the longest form.
-        let longest = Shape { dup: false, qos: message.qos, retain: false, id: None, subscription_ids: ids };
-        let bytes = head(message, longest, message.topic.as_str(), wall).packet_bytes(link.version);
-        let alias_and_id = 3 + 2;
-        if bytes + alias_and_id > link.limits.packet_bytes_max as usize {
-            return Err(DropReason::PacketTooLarge);
-        }
-    }
-    Ok(())
-}
-
 fn has_room(link: &Link, delivery: &Delivery, limits: &Limits) -> bool {
     let bytes = link.local_queue_bytes + delivery.message.size();
     link.local_queue.len() < limits.queue_messages_max as usize && bytes <= limits.queue_bytes_max
 }
 
-/// Appends a PUBLISH to the connection's outbox. True if it is the first packet there in this turn.
-fn write_publish(conn: &mut Conn, message: &Message, shape: Shape<'_>, wall: WallTime) -> bool {
-    let State::Open(link) = &mut conn.state else { return false };
-    let first = conn.outbox.is_clean();
+/// Appends a PUBLISH to the connection's outbox, or says why the message may not be sent to this client now; nothing has
+/// changed then.
+fn write_publish(
+    conn: &mut Conn,
+    message: &Message,
+    shape: Shape<'_>,
+    wall: WallTime,
+) -> Result<(), DropReason> {
+    let State::Open(link) = &mut conn.state else { return Err(DropReason::SessionEnded) };
+    // What may have been sent already is sent again to the end. [MQTT-4.3.3-7, -13]
+    if !shape.dup && message.is_expired(wall) {
+        return Err(DropReason::Expired);
+    }
+    if !link.permissions.allows(Action::Subscribe, &message.topic) {
+        return Err(DropReason::NotAuthorized);
+    }
     let naming = match link.version {
         Version::V3 => Naming::Plain,
         Version::V5 => link.aliases_out.name(&message.topic),
     };
-    let (topic, topic_alias) = match naming {
-        Naming::Plain => (message.topic.as_str(), None),
-        Naming::Introduce(alias) => (message.topic.as_str(), Some(alias)),
-        Naming::Alias(alias) => ("", Some(alias)),
+    let head = head(message, shape, wall);
+    let fits = |naming| head.named(naming).packet_bytes(link.version) <= conn.packet_bytes_max as usize;
+    // A new alias makes this one packet longer. It is not worth the message.
+    let naming = match naming {
+        _ if conn.packet_bytes_max == u32::MAX || fits(naming) => naming,
+        Naming::Introduce(_) if fits(Naming::Plain) => Naming::Plain,
+        _ => return Err(DropReason::PacketTooLarge), // [MQTT-3.1.2-25]
     };
-    let head = PublishHead { topic_alias, ..head(message, shape, topic, wall) };
-    head.encode(link.version, &mut conn.outbox.buffer);
+    if let Naming::Introduce(alias) = naming {
+        link.aliases_out.introduce(&message.topic, alias);
+    }
+    head.named(naming).encode(link.version, &mut conn.outbox.buffer);
     conn.outbox.payload(&message.payload);
-    first
+    Ok(())
 }
 
-fn head<'a>(message: &'a Message, shape: Shape<'a>, topic: &'a str, wall: WallTime) -> PublishHead<'a> {
+fn head<'a>(message: &'a Message, shape: Shape<'a>, wall: WallTime) -> PublishHead<'a> {
     PublishHead {
         dup: shape.dup,
         qos: shape.qos,
         retain: shape.retain,
-        topic,
+        topic: message.topic.as_str(),
         id: shape.id,
         properties: &message.properties,
         message_expiry_s: message.expiry_left_s(wall),
         topic_alias: None,
         subscription_ids: shape.subscription_ids,
         payload_bytes: message.payload.len(),
+    }
+}
+
+/// A head that names the topic in one of three ways.
+trait Named {
+    fn named(self, naming: Naming) -> Self;
+}
+
+impl Named for PublishHead<'_> {
+    fn named(self, naming: Naming) -> Self {
+        match naming {
+            Naming::Plain => self,
+            Naming::Introduce(alias) => PublishHead { topic_alias: Some(alias), ..self },
+            Naming::Alias(alias) => PublishHead { topic: "", topic_alias: Some(alias), ..self },
+        }
     }
 }

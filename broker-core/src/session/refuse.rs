@@ -1,11 +1,10 @@
 //! Saying no.
 
-use super::gateway::{Gateway, State};
+use super::gateway::{Conn, Gateway, State};
 use crate::base::ids::ConnId;
 use crate::codec::packet::{ConnAck, Disconnect, Packet, Version};
-use crate::codec::{self, DecodeError, ReasonCode};
+use crate::codec::{DecodeError, ReasonCode};
 use crate::event::Event;
-use crate::face::Output;
 use bytestring::ByteString;
 
 /// Why a connection is not to go on.
@@ -46,14 +45,11 @@ impl Gateway {
     pub(super) fn refuse(&mut self, id: ConnId, refusal: impl Into<Refusal>) {
         let Refusal { reason, why, limit } = refusal.into();
         let Some(conn) = self.conns.get(&id) else { return };
-        let client_id = match &conn.state {
-            State::Open(link) => Some(link.client_id.clone()),
-            _ => None,
-        };
+        let open = matches!(conn.state, State::Open(_));
         if let Some(limit) = limit {
-            self.event(Event::LimitReached { limit, client_id: client_id.clone() });
+            self.limit_reached(limit, id);
         }
-        if client_id.is_none() {
+        if !open {
             self.send_refusal(id, reason, &why);
             self.event(Event::Refused { conn: id, code: reason.code(), why: why.clone() });
         }
@@ -68,7 +64,7 @@ impl Gateway {
         }
         let mut connack = ConnAck::new(false, reason);
         connack.properties.reason_string = Some(ByteString::from(why));
-        codec::encode(version, &Packet::ConnAck(connack), &mut conn.outbox.buffer);
+        conn.write(version, Packet::ConnAck(connack));
     }
 
     /// Tells an MQTT 5.0 client that its connection ends. \[MQTT-3.14\]
@@ -78,20 +74,13 @@ impl Gateway {
         if link.version == Version::V5 {
             let mut disconnect = Disconnect::new(reason);
             disconnect.properties.reason_string = Some(ByteString::from(why));
-            let mut packet = Packet::Disconnect(disconnect);
-            if codec::fit(Version::V5, &mut packet, link.limits.packet_bytes_max) {
-                codec::encode(Version::V5, &packet, &mut conn.outbox.buffer);
-            }
+            conn.write(Version::V5, Packet::Disconnect(disconnect));
         }
     }
 
-    /// Asks the driver to stop or go on reading from a publisher.
-    pub(super) fn set_reading(&mut self, id: ConnId, on: bool) {
-        if let Some(conn) = self.conns.get_mut(&id)
-            && conn.reading != on
-        {
-            conn.reading = on;
-            self.out.push(Output::ReadClient { conn: id, on });
-        }
+    /// Records that a client ran into a limit.
+    pub fn limit_reached(&mut self, limit: &'static str, id: ConnId) {
+        let client_id = self.conns.get(&id).and_then(Conn::client_id).cloned();
+        self.event(Event::LimitReached { limit, client_id });
     }
 }

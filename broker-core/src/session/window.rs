@@ -100,6 +100,11 @@ impl Window {
         self.open
     }
 
+    /// The identifier of the next position.
+    pub fn next_id(&self) -> PacketId {
+        self.part.id(self.next())
+    }
+
     /// Takes the next position for a PUBLISH.
     pub fn send_publish(&mut self, qos: QoS) -> PacketId {
         self.open += 1;

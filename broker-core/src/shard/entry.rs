@@ -1,6 +1,7 @@
 //! The entries of a shard's log, and what comes of applying one.
 
 use crate::base::ids::{Epoch, Incarnation, PacketId, Position};
+use crate::base::limits::Limits;
 use crate::base::time::WallTime;
 use crate::codec::ReasonCode;
 use crate::codec::packet::{QoS, SubscriptionOptions};
@@ -23,8 +24,10 @@ pub struct Entry {
 /// What an entry changes. The order of variants is part of the format on disk: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op {
-    /// A new process: what the previous one had attached is detached.
-    Boot,
+    /// A new process: what the previous one had attached is detached, and its limits hold from here on. They are part of
+    /// the log because they decide what comes of an entry: with those of a configuration that was changed in between, a
+    /// replay would drop what was acknowledged.
+    Boot(QueueLimits),
     /// Time passes: what is due is carried out.
     Tick,
     /// A client connects.
@@ -63,6 +66,31 @@ pub enum Op {
         /// What became of which position.
         steps: Vec<(Position, Step)>,
     },
+}
+
+/// The limits that decide what comes of an entry. They are those of [`Limits`] with the same names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of `Limits`")]
+pub struct QueueLimits {
+    pub queue_messages_max: u32,
+    pub queue_bytes_max: u64,
+    pub subscriptions_max: u32,
+    pub sessions_max: u32,
+    pub retained_messages_max: u32,
+    pub retained_bytes_max: u64,
+}
+
+impl From<&Limits> for QueueLimits {
+    fn from(limits: &Limits) -> Self {
+        QueueLimits {
+            queue_messages_max: limits.queue_messages_max,
+            queue_bytes_max: limits.queue_bytes_max,
+            subscriptions_max: limits.subscriptions_max,
+            sessions_max: limits.sessions_max,
+            retained_messages_max: limits.retained_messages_max,
+            retained_bytes_max: limits.retained_bytes_max,
+        }
+    }
 }
 
 /// One attachment of one session: what carries a lower epoch than the session's is refused.

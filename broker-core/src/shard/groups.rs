@@ -4,7 +4,7 @@ use super::session::Subscription;
 use crate::base::ids::Incarnation;
 use crate::topic::TopicFilter;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One member of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,14 @@ impl Groups {
     /// The filters of all groups.
     pub(super) fn filters(&self) -> impl Iterator<Item = &TopicFilter> {
         self.groups.keys()
+    }
+
+    /// The members of all groups.
+    pub(super) fn members(&self) -> BTreeSet<(TopicFilter, Incarnation)> {
+        let groups = self.groups.iter();
+        groups
+            .flat_map(|(filter, group)| group.members.iter().map(|member| (filter.clone(), member.session)))
+            .collect()
     }
 
     /// Adds a member, or changes its options. True if the group is new.

@@ -56,6 +56,11 @@ impl MessageLog {
         &self.held.get(&offset).expect("a referenced message is held").message
     }
 
+    /// How often each message is referred to.
+    pub(super) fn references(&self) -> BTreeMap<Offset, u32> {
+        self.held.iter().map(|(offset, held)| (*offset, held.references)).collect()
+    }
+
     /// How many messages are held.
     pub(super) fn len(&self) -> usize {
         self.held.len()

@@ -11,6 +11,6 @@ pub mod queue;
 pub mod session;
 mod snapshot;
 
-pub use entry::{Attach, Attachment, Detach, Effect, Entry, Op, Publish, Step, Verdict};
+pub use entry::{Attach, Attachment, Detach, Effect, Entry, Op, Publish, QueueLimits, Step, Verdict};
 pub use machine::Machine;
 pub use snapshot::SnapshotError;

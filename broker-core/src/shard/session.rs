@@ -64,6 +64,12 @@ impl SessionRecord {
         Position(self.queue.base().0 + send_span(self.window))
     }
 
+    /// Whether something counts from the end of the connection that it has: a session expiry, or the delay of a will.
+    pub(super) fn is_timed(&self) -> bool {
+        let delayed = self.will.as_ref().is_some_and(|will| will.delay_s > 0);
+        self.attached && self.expiry_s > 0 && (self.expiry_s != NEVER_S || delayed)
+    }
+
     /// Starts the clock of the session's expiry, and of its will.
     pub(super) fn detach(&mut self, closed_at: WallTime) {
         self.attached = false;

@@ -1,5 +1,6 @@
 //! The state of a shard as bytes: a version byte, then postcard (<https://postcard.jamesmunns.com/wire-format>).
 
+use super::entry::QueueLimits;
 use super::groups::Groups;
 use super::log::MessageLog;
 use super::session::SessionRecord;
@@ -18,6 +19,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// What a snapshot holds, by reference.
 #[derive(Serialize)]
 pub(super) struct State<'a> {
+    pub(super) limits: QueueLimits,
     pub(super) time: WallTime,
     pub(super) next_incarnation: Incarnation,
     pub(super) log: &'a MessageLog,
@@ -29,6 +31,7 @@ pub(super) struct State<'a> {
 /// What a snapshot holds.
 #[derive(Deserialize)]
 pub(super) struct OwnedState {
+    pub(super) limits: QueueLimits,
     pub(super) time: WallTime,
     pub(super) next_incarnation: Incarnation,
     pub(super) log: MessageLog,

@@ -3,8 +3,11 @@
 
 use broker_core::auth::{Decision, Permissions};
 use broker_core::broker::{self, Node};
-use broker_core::codec::packet::{Connect, Packet, Publish, QoS, Subscribe, SubscribeFilter, Version};
+use broker_core::codec::packet::{
+    AckProperties, Connect, Packet, Publish, QoS, Subscribe, SubscribeFilter, Version,
+};
 use broker_core::codec::{self, Framer};
+use broker_core::event::Event;
 use broker_core::face::{Broker, Durability, Input, Output, Record, Recovered, Setup, Snapshot};
 use broker_core::ids::{ConnId, Lsn, NodeId, PacketId, WriteId};
 use broker_core::limits::Limits;
@@ -24,7 +27,8 @@ struct Client {
 /// One node under test.
 pub(crate) struct Bench {
     node: Node,
-    limits: Limits,
+    /// Those of the next life of the node.
+    pub(crate) limits: Limits,
     pub(crate) permissions: Arc<Permissions>,
     now: Instant,
     wall: WallTime,
@@ -38,6 +42,8 @@ pub(crate) struct Bench {
     pending: Vec<(WriteId, Vec<Record>)>,
     /// Whether writes finish at once.
     pub(crate) disk_is_fast: bool,
+    /// Whether what was dropped, and the limits that were reached, are told too.
+    pub(crate) tells_events: bool,
     timeline: String,
 }
 
@@ -74,6 +80,7 @@ impl Bench {
             snapshot: None,
             pending: Vec::new(),
             disk_is_fast: true,
+            tells_events: false,
             timeline: String::new(),
         };
         bench.turn();
@@ -82,23 +89,42 @@ impl Bench {
 
     /// Opens a connection named `name` and sends CONNECT.
     pub(crate) fn connect(&mut self, name: &'static str, connect: Connect) {
+        self.open(name, connect.version);
+        self.send(name, Packet::Connect(Box::new(connect)));
+    }
+
+    /// Opens a connection named `name` and sends nothing.
+    pub(crate) fn open(&mut self, name: &'static str, version: Version) {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let framer = Framer::new(codec::PACKET_BYTES_MAX);
-        self.clients.insert(conn, Client { name, version: connect.version, framer });
+        self.clients.insert(conn, Client { name, version, framer });
         self.names.insert(name, conn);
         self.input(Input::ClientOpened { conn, peer: "bench".to_owned() });
-        self.send(name, Packet::Connect(Box::new(connect)));
+        self.turn();
     }
 
     /// Sends a packet on the connection named `name`.
     pub(crate) fn send(&mut self, name: &'static str, packet: impl Borrow<Packet>) {
-        let packet = packet.borrow();
+        self.send_all(name, &[packet.borrow()]);
+    }
+
+    /// Sends packets on the connection named `name` in one run of bytes.
+    pub(crate) fn send_all(&mut self, name: &'static str, packets: &[impl Borrow<Packet>]) {
         let conn = self.names[name];
         let mut bytes = BytesMut::new();
-        codec::encode(self.clients[&conn].version, packet, &mut bytes);
-        let _ = writeln!(self.timeline, "{name} > {}", render(packet));
+        for packet in packets {
+            codec::encode(self.clients[&conn].version, packet.borrow(), &mut bytes);
+            let _ = writeln!(self.timeline, "{name} > {}", render(packet.borrow()));
+        }
         self.input(Input::ClientBytes { conn, bytes: bytes.freeze() });
+        self.turn();
+    }
+
+    /// The node is asked to stop.
+    pub(crate) fn stop(&mut self) {
+        let _ = writeln!(self.timeline, "=== stop");
+        self.input(Input::Shutdown);
         self.turn();
     }
 
@@ -206,8 +232,37 @@ impl Bench {
                 self.input(Input::SnapshotStored { upto });
                 true
             }
-            Output::ReadClient { .. } | Output::Event(_) => false,
+            Output::ReadClient { conn, on } => {
+                let name = self.clients.get(&conn).map_or("?", |client| client.name);
+                let _ =
+                    writeln!(self.timeline, "{name} {}", if on { "is read again" } else { "is not read" });
+                false
+            }
+            Output::Event(event) => {
+                if self.tells_events {
+                    self.tell(&event);
+                }
+                false
+            }
         }
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let _ = match event {
+            Event::Dropped { client_id, topic, payload, reason } => {
+                let payload = String::from_utf8_lossy(payload);
+                let client = client_id.as_deref().unwrap_or("anybody");
+                writeln!(self.timeline, "! {topic}={payload} does not reach {client}: {reason:?}")
+            }
+            Event::LimitReached { limit, client_id } => {
+                let client = client_id.as_deref().unwrap_or("somebody");
+                writeln!(self.timeline, "! {client} reaches {limit}")
+            }
+            Event::SessionEnded { client_id, why } => {
+                writeln!(self.timeline, "! the session of {client_id} ends: {why:?}")
+            }
+            _ => Ok(()),
+        };
     }
 
     fn receive(&mut self, conn: ConnId, bytes: Bytes) {
@@ -228,24 +283,32 @@ fn render(packet: &Packet) -> String {
         Packet::Publish(publish) => {
             let id = publish.id.map_or(String::new(), |id| format!(" id={id}"));
             let dup = if publish.dup { " DUP" } else { "" };
+            let ids = &publish.properties.subscription_ids;
+            let ids = if ids.is_empty() { String::new() } else { format!(" subscriptions={ids:?}") };
             let retain = if publish.retain { " RETAIN" } else { "" };
+            let alias =
+                publish.properties.topic_alias.map_or(String::new(), |alias| format!(" alias={alias}"));
             let payload = String::from_utf8_lossy(&publish.payload);
-            format!("PUBLISH {}={payload} q{}{id}{dup}{retain}", publish.topic, publish.qos as u8)
+            format!("PUBLISH {}={payload} q{}{id}{dup}{retain}{alias}{ids}", publish.topic, publish.qos as u8)
         }
-        Packet::PubAck(ack) => format!("PUBACK id={} {}", ack.id, ack.reason),
-        Packet::PubRec(ack) => format!("PUBREC id={} {}", ack.id, ack.reason),
+        Packet::PubAck(ack) => format!("PUBACK id={} {}{}", ack.id, ack.reason, why(&ack.properties)),
+        Packet::PubRec(ack) => format!("PUBREC id={} {}{}", ack.id, ack.reason, why(&ack.properties)),
         Packet::PubRel(ack) => format!("PUBREL id={} {}", ack.id, ack.reason),
         Packet::PubComp(ack) => format!("PUBCOMP id={} {}", ack.id, ack.reason),
         Packet::Subscribe(subscribe) => {
             let filters: Vec<&str> = subscribe.filters.iter().map(|asked| &*asked.filter).collect();
             format!("SUBSCRIBE {}", filters.join(" "))
         }
-        Packet::SubAck(ack) => format!("SUBACK {}", reasons(&ack.reasons)),
+        Packet::SubAck(ack) => format!("SUBACK {}{}", reasons(&ack.reasons), why(&ack.properties)),
         Packet::Unsubscribe(_) => "UNSUBSCRIBE".to_owned(),
         Packet::UnsubAck(ack) => format!("UNSUBACK {}", reasons(&ack.reasons)),
         Packet::Disconnect(disconnect) => format!("DISCONNECT {}", disconnect.reason),
         other => format!("{:?}", other.packet_type()).to_uppercase(),
     }
+}
+
+fn why(properties: &AckProperties) -> String {
+    properties.reason_string.as_ref().map_or(String::new(), |why| format!(" ({why})"))
 }
 
 fn reasons(codes: &[codec::ReasonCode]) -> String {

@@ -5,3 +5,6 @@
 mod basics;
 mod bench;
 mod flow;
+mod limits;
+mod refusals;
+mod sessions;

@@ -47,6 +47,7 @@ impl Machine {
         record.window = attach.window;
         record.will = attach.will.clone();
         let attachment = record.attachment();
+        self.index_timed(session);
         if resumed.is_some() {
             effects.push(Effect::Ready(session));
         }
@@ -123,6 +124,8 @@ impl Machine {
     fn close(&mut self, session: Incarnation, closed_at: WallTime, effects: &mut Vec<Effect>) {
         let record = self.sessions.get_mut(&session).expect("the caller found it attached");
         record.detach(closed_at);
+        self.timed.remove(&session);
+        let record = &self.sessions[&session];
         if record.will.as_ref().is_some_and(|will| will.delay_s == 0) {
             self.send_will(session, effects);
         }
@@ -142,10 +145,11 @@ impl Machine {
     /// Forgets a session: its will is sent if it was still to be \[MQTT-3.1.3.2\], messages that other members of a shared
     /// subscription can take go to them, the rest is dropped with a recorded reason.
     pub(super) fn end_session(&mut self, session: Incarnation, why: SessionEnd, effects: &mut Vec<Effect>) {
-        self.send_will(session, effects);
         self.forget_due(session);
+        self.send_will(session, effects);
         let Some(mut record) = self.sessions.remove(&session) else { return };
         self.clients.remove(&record.client_id);
+        self.timed.remove(&session);
         for filter in record.subscriptions.keys() {
             self.remove_route(filter, session);
         }

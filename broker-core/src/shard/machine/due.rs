@@ -8,9 +8,9 @@ use crate::shard::entry::Effect;
 use crate::shard::session::SessionRecord;
 use crate::topic::TopicName;
 
-/// While somebody's expiry depends on it, a node writes an entry at least this often, so that after a crash the moment
+/// While somebody's expiry depends on it, the last entry on a node's disk is at most so old, so that after a crash the moment
 /// of the crash is known this well.
-pub(crate) const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Something with a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,14 +29,10 @@ impl Machine {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// Whether an expiry or a delayed will counts from the end of a connection that is up: if the node dies, the moment
+    /// Sessions with a connection from whose end an expiry or the delay of a will counts: if the node dies, the moment
     /// will matter.
-    pub fn needs_alive_entries(&self) -> bool {
-        let mut attached = self.sessions.values().filter(|record| record.attached);
-        attached.any(|record| {
-            let finite = record.durable && record.expiry_s != crate::shard::session::NEVER_S;
-            finite || record.will.as_ref().is_some_and(|will| will.delay_s > 0)
-        })
+    pub fn timed_sessions(&self) -> impl ExactSizeIterator<Item = Incarnation> {
+        self.timed.iter().copied()
     }
 
     pub(super) fn carry_out_due(&mut self, effects: &mut Vec<Effect>) {

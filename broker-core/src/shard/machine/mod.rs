@@ -1,12 +1,13 @@
 //! The state of a shard and the one function that changes it.
 
 mod attach;
-mod due;
+mod check;
+pub(crate) mod due;
 mod publish;
 pub mod read;
 mod subscribe;
 
-use super::entry::{Attachment, Effect, Entry, Op, Publish, Step, Verdict};
+use super::entry::{Attachment, Effect, Entry, Op, Publish, QueueLimits, Step, Verdict};
 use super::groups::Groups;
 use super::log::MessageLog;
 use super::session::{SessionRecord, Subscription};
@@ -25,7 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The deterministic queue machine of one shard.
 #[derive(Debug)]
 pub struct Machine {
-    limits: Limits,
+    limits: QueueLimits,
     /// The time of the last entry applied.
     time: WallTime,
     next_incarnation: Incarnation,
@@ -38,14 +39,16 @@ pub struct Machine {
     routes: SubscriptionTrie<Incarnation, Subscription>,
     group_routes: SubscriptionTrie<TopicFilter, ()>,
     due: BTreeSet<(WallTime, Due)>,
+    /// Sessions from the end of whose connection something will count.
+    timed: BTreeSet<Incarnation>,
     retained_bytes: u64,
 }
 
 impl Machine {
-    /// An empty machine.
-    pub fn new(limits: Limits) -> Self {
+    /// An empty machine. Default limits hold until the first [`Op::Boot`].
+    pub fn new() -> Self {
         Machine {
-            limits,
+            limits: QueueLimits::from(&Limits::default()),
             time: WallTime::default(),
             next_incarnation: Incarnation(1),
             log: MessageLog::default(),
@@ -56,6 +59,7 @@ impl Machine {
             routes: SubscriptionTrie::new(),
             group_routes: SubscriptionTrie::new(),
             due: BTreeSet::new(),
+            timed: BTreeSet::new(),
             retained_bytes: 0,
         }
     }
@@ -64,12 +68,13 @@ impl Machine {
     pub fn apply(&mut self, entry: &Entry, effects: &mut Vec<Effect>) -> Verdict {
         let before = self.time;
         self.time = before.max(entry.at);
-        if matches!(entry.op, Op::Boot) {
+        if let Op::Boot(limits) = entry.op {
+            self.limits = limits;
             self.boot(before, effects);
         }
         self.carry_out_due(effects);
         match &entry.op {
-            Op::Boot | Op::Tick => Verdict::Applied,
+            Op::Boot(_) | Op::Tick => Verdict::Applied,
             Op::Attach(attach) => self.attach(attach, effects),
             Op::Detach(detach) => self.detach(detach, effects),
             Op::Publish(publish) => self.publish(publish, effects),
@@ -89,6 +94,7 @@ impl Machine {
     pub fn snapshot(&self) -> Vec<Bytes> {
         let retained = self.retained.iter().map(|(topic, offset)| (topic.clone(), *offset)).collect();
         snapshot::encode(&snapshot::State {
+            limits: self.limits,
             time: self.time,
             next_incarnation: self.next_incarnation,
             log: &self.log,
@@ -102,9 +108,10 @@ impl Machine {
     ///
     /// # Errors
     /// Says what is wrong if the chunks are no snapshot of this format.
-    pub fn restore(limits: Limits, chunks: &[Bytes]) -> Result<Self, snapshot::SnapshotError> {
+    pub fn restore(chunks: &[Bytes]) -> Result<Self, snapshot::SnapshotError> {
         let state = snapshot::decode(chunks)?;
-        let mut machine = Machine::new(limits);
+        let mut machine = Machine::new();
+        machine.limits = state.limits;
         machine.time = state.time;
         machine.next_incarnation = state.next_incarnation;
         machine.log = state.log;
@@ -117,7 +124,9 @@ impl Machine {
         }
         for record in state.sessions {
             machine.index_session(&record);
-            machine.sessions.insert(record.incarnation, record);
+            let session = record.incarnation;
+            machine.sessions.insert(session, record);
+            machine.index_timed(session);
         }
         Ok(machine)
     }
@@ -128,10 +137,11 @@ impl Machine {
     }
 
     fn progress(&mut self, session: Attachment, steps: &[(Position, Step)]) -> Verdict {
-        let Some(record) = self.sessions.get_mut(&session.incarnation).filter(|r| r.epoch == session.epoch)
-        else {
+        // Not by `current`, which would borrow the log with the sessions.
+        let Some(record) = self.sessions.get_mut(&session.incarnation) else { return Verdict::Fenced };
+        if record.epoch != session.epoch {
             return Verdict::Fenced;
-        };
+        }
         for &(position, step) in steps {
             let log = &self.log;
             let size = |queued: &super::queue::Queued| log.get(queued.offset).size();
@@ -152,6 +162,15 @@ impl Machine {
         self.index_due(record);
     }
 
+    /// Keeps the list of sessions from the end of whose connection something will count.
+    fn index_timed(&mut self, session: Incarnation) {
+        if self.sessions.get(&session).is_some_and(SessionRecord::is_timed) {
+            self.timed.insert(session);
+        } else {
+            self.timed.remove(&session);
+        }
+    }
+
     fn index_retained(&mut self, topic: TopicName, offset: Offset) {
         let message = self.log.get(offset);
         self.retained_bytes += message.size();
@@ -159,5 +178,11 @@ impl Machine {
             self.due.insert((at, Due::Retained(topic.clone(), offset)));
         }
         self.retained.set(topic, offset);
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Machine::new()
     }
 }

@@ -62,6 +62,8 @@ impl Machine {
         }
         let message = &publish.message;
         if message.retain && self.retained_is_full(message) {
+            let reason = DropReason::RetainedFull;
+            effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
             return Verdict::RetainedFull;
         }
         if let (Some(id), Some(record)) = (publish.inbound, self.current(publish.session)) {
