@@ -268,11 +268,11 @@ fn message(
 }
 
 /// Entries as they were written to disk and read again.
-fn through_the_log(group: &mut LocalGroup<()>, entry: Entry) -> Entry {
+fn through_the_log(group: &mut LocalGroup<()>, entry: &Entry) -> Entry {
     group.propose(entry.clone(), (), true);
     let write = group.take_write(Instant::ZERO).expect("a record");
     let read = decode(&write.records[0]).expect("what was written can be read");
-    assert_eq!(read, entry);
+    assert_eq!(read, *entry);
     read
 }
 
@@ -310,7 +310,7 @@ proptest! {
         for (at, (act, pause_ms, stale)) in std::iter::once(&first).chain(&acts).enumerate() {
             wall = wall + Duration::from_millis(*pause_ms);
             let Some(op) = op(&live, act, *stale) else { continue };
-            let entry = through_the_log(&mut group, Entry { at: wall, op });
+            let entry = through_the_log(&mut group, &Entry { at: wall, op });
             let quiet = live.next_due().is_none_or(|due| due > wall);
             let before = tails(&live);
             let wanted = match &entry.op {
