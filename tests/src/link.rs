@@ -22,7 +22,7 @@ impl Link {
     /// Connects to `address` and sends `connect`; gives what the broker answered, too.
     ///
     /// # Errors
-    /// If there is no connection or it ends, if the broker is silent ([`io::ErrorKind::WouldBlock`]), or if it refuses.
+    /// If there is no connection or it ends, if the broker is silent ([`io::ErrorKind::TimedOut`]), or if it refuses.
     pub fn open(address: SocketAddr, connect: Connect) -> io::Result<(Self, ConnAck)> {
         let version = connect.version;
         let stream = TcpStream::connect_timeout(&address, SILENCE_MAX)?;
@@ -52,7 +52,7 @@ impl Link {
     /// The next packet.
     ///
     /// # Errors
-    /// If the connection ended, the broker is silent ([`io::ErrorKind::WouldBlock`]), or says what is no packet
+    /// If the connection ended, the broker is silent ([`io::ErrorKind::TimedOut`]), or says what is no packet
     /// ([`io::ErrorKind::InvalidData`]).
     pub fn receive(&mut self) -> io::Result<Packet> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
@@ -61,7 +61,13 @@ impl Link {
                 return decode(self.version, frame).map_err(invalid);
             }
             let mut chunk = [0; 16 * 1024];
-            let count = self.stream.read(&mut chunk)?;
+            let count = self.stream.read(&mut chunk).map_err(|error| match error.kind() {
+                io::ErrorKind::WouldBlock => io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!("the broker said nothing for {SILENCE_MAX:?}"),
+                ),
+                _ => error,
+            })?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
