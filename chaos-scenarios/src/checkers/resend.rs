@@ -190,7 +190,8 @@ fn no_other_resend(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
                 sent.insert(publish.id, (tag, place, false));
                 released.remove(&publish.id);
             }
-            What::Received { packet: Packet::PubRel(ack), .. } => {
+            // With an error it answers a PUBREC for nothing, as often as that is sent. [MQTT-4.3.3-13]
+            What::Received { packet: Packet::PubRel(ack), .. } if !ack.is_error() => {
                 if let Some(first) = released.insert(ack.id, place) {
                     let what = format!("PUBREL {} was sent twice on one connection", ack.id);
                     let tag = sent.get(&ack.id).and_then(|(tag, _, _)| *tag);

@@ -2,7 +2,7 @@
 
 use super::request::{Kind, Request};
 use super::{Ask, Client, Desk, wire};
-use crate::history::{Closer, Packet, Publish, Qos, Version, What};
+use crate::history::{Ack, Closer, Connect, Packet, Publish, Qos, Version, What};
 use crate::scenario::{Milestone, Misdeed, PublishSpec, StepId};
 use broker_core::time::Duration;
 use bytes::Bytes;
@@ -158,12 +158,12 @@ impl Client {
                 self.lose(desk, true, Closer::Client);
             }
             Misdeed::SecondConnect => {
-                let packet = Packet::Connect(self.connect_packet(false));
-                self.send(desk, packet);
+                let connect = Connect { will: None, ..self.connect_packet(false) };
+                self.send(desk, Packet::Connect(connect));
             }
             Misdeed::TooManyInFlight => self.send_too_many(desk),
             Misdeed::StrayAcks => {
-                let ack = crate::history::Ack::ok(u16::MAX);
+                let ack = Ack::ok(u16::MAX);
                 for packet in
                     [Packet::PubAck(ack), Packet::PubRec(ack), Packet::PubRel(ack), Packet::PubComp(ack)]
                 {
