@@ -9,7 +9,7 @@ use std::time::Duration;
 const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Accepts connections of `listener` for `node`, for ever.
-pub(crate) async fn accept<L>(mut listener: L, node: SharedNode<L::Stream>)
+pub async fn accept<L>(mut listener: L, node: SharedNode<L::Stream>)
 where
     L: Listener,
     L::Stream: Stream,

@@ -1,6 +1,6 @@
 //! Real sockets and a real disk under the core, and the commands of the `quorate` binary. It decides nothing.
 
-mod accept;
+pub mod accept;
 pub mod auth;
 pub mod cli;
 pub mod clock;
@@ -11,6 +11,7 @@ pub mod log;
 pub mod net;
 pub mod node;
 pub mod passwd;
+pub mod process;
 pub mod serve;
 pub mod signals;
 pub mod storage;

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::log;
 use crate::net::{Listener as _, Net, Stream, TokioNet};
 use crate::node::{Authenticator, Bounds, Node, Parts, SharedNode, Turns};
+use crate::process;
 use crate::signals::StopSignals;
 use crate::storage::{DiskBounds, DiskQueue, DiskThread};
 use broker_core::face::{Recovered, Setup};
@@ -39,7 +40,9 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         Some(path) => Some(Passwords::read(path).map_err(|error| Failure::run(error.to_string()))?),
         None => None,
     };
-    allow_open_files();
+    if let Err(error) = process::raise_open_files() {
+        tracing::warn!(%error, "the limit of open files cannot be raised, so fewer clients can connect");
+    }
     let runtime = runtime(&config)
         .map_err(|error| Failure::run(format!("cannot start: {error}; see to the limits of this process")))?;
     let result = runtime.block_on(serve(&TokioNet, &config, passwords));
@@ -74,16 +77,6 @@ fn runtime(config: &Config) -> io::Result<LocalRuntime> {
         .enable_time()
         .max_blocking_threads(usize::from(config.auth.checks_at_once_max))
         .build_local(LocalOptions::default())
-}
-
-/// Every connection takes a file descriptor, and the usual soft limit is far below what the system allows.
-fn allow_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, soft = limit.current, "the limit of open files cannot be raised");
-    }
 }
 
 async fn serve<N: Net>(net: &N, config: &Config, passwords: Option<Passwords>) -> Result<(), Failure> {

@@ -3,8 +3,10 @@
 mod support;
 
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
+use std::thread;
 use support::{Client, Running, quorate, run, serve};
 use tempfile::tempdir;
 
@@ -36,6 +38,43 @@ fn it_serves_both_families_and_stops_in_order() {
 }
 
 #[test]
+fn it_goes_on_when_it_could_open_no_more_files_for_a_while() {
+    let folder = tempdir().expect("a temporary folder");
+    let mut command = Command::new("sh");
+    let script = "ulimit -n 40 && exec \"$0\" serve --listen 127.0.0.1:0 --data \"$1\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_quorate")]).arg(folder.path());
+    let mut broker = Running::start(&mut command);
+    let address = broker.address();
+    let silent: Vec<_> =
+        (0..60).map(|_| TcpStream::connect(address).expect("the system queues them")).collect();
+    let waiting = thread::spawn(move || Client::connect(address, "late", true, None).1);
+    // Those in the queue before the late one are still there when it is let in.
+    broker.log_line("cannot accept connections");
+    drop(silent);
+    assert_eq!(waiting.join().expect("it is let in"), [0, 0]);
+    broker.terminate();
+    assert!(broker.end().status.success());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let folder = tempdir().expect("a temporary folder");
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, "[net]\nclose_timeout_ms = 600000\nshutdown_timeout_ms = 600000\n")
+        .expect("writable");
+    let mut broker = Running::start(serve(&folder.path().join("data")).arg("--config").arg(&config));
+    let address = broker.address();
+    // It keeps its side open, so the broker waits for it.
+    let (_client, _) = Client::connect(address, "c", true, None);
+    broker.terminate();
+    broker.log_line("stopping");
+    broker.terminate();
+    let ended = broker.end();
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(ended.stderr.contains("quorate: stopped at once by a second signal"), "{ended:?}");
+}
+
+#[test]
 fn what_was_acknowledged_is_there_after_a_kill() {
     let folder = tempdir().expect("a temporary folder");
     let mut broker = Running::start(&mut serve(folder.path()));
@@ -55,6 +94,44 @@ fn what_was_acknowledged_is_there_after_a_kill() {
     for round in 0..3 {
         assert_eq!(reader.message("a"), format!("message {round}"));
     }
+}
+
+#[test]
+fn a_disk_that_takes_no_more_ends_it_and_what_was_acknowledged_is_kept() {
+    let folder = tempdir().expect("a temporary folder");
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, "[storage]\nsegment_bytes = 65536\n").expect("writable");
+    let data = folder.path().join("data");
+    // No file may be longer than this, and a message that is gets a file of its own.
+    let script = "trap '' XFSZ; ulimit -f 512 && exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        script,
+        env!("CARGO_BIN_EXE_quorate"),
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+    ]);
+    let mut broker = Running::start(command.arg(&config).arg("--data").arg(&data));
+    let address = broker.address();
+    let (mut reader, _) = Client::connect(address, "reader", false, None);
+    reader.subscribe("a");
+    drop(reader);
+    let (mut writer, _) = Client::connect(address, "writer", true, None);
+    writer.publish("a", "small", false);
+    writer.publish_only("a", &"x".repeat(700_000), false);
+    assert_eq!(writer.rest(), [], "it is not acknowledged");
+    let ended = broker.end();
+    assert_eq!(ended.status.code(), Some(1));
+    let sentence = ended.stderr.lines().last().expect("a sentence");
+    assert!(sentence.starts_with("quorate: the data folder"), "{sentence}");
+    assert!(sentence.contains("nothing more is acknowledged"), "{sentence}");
+    let mut broker = Running::start(serve(&data).arg("--config").arg(&config));
+    let (mut reader, connack) = Client::connect(broker.address(), "reader", false, None);
+    assert_eq!(connack, [1, 0]);
+    assert_eq!(reader.message("a"), "small");
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub(crate) struct Idle {
 
 /// Measures everything that `options` ask for.
 pub(crate) fn run(options: &Options) -> Result<Results, Failure> {
-    allow_open_files();
+    real_runtime::process::raise_open_files()
+        .map_err(|error| failed("raise the limit of open files", error))?;
     let runtime = Builder::new_current_thread()
         .enable_io()
         .enable_time()
@@ -139,11 +140,4 @@ async fn prepare(cost: &Cost, address: std::net::SocketAddr) -> Result<Load, Fai
 
 fn doing(cost: &Cost) -> String {
     format!("run {} on {}", cost.workload.name(), cost.subject.name())
-}
-
-fn allow_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    // Without it the many connections fail, and say so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }

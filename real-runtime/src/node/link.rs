@@ -255,3 +255,15 @@ impl<S: Stream> Drop for LinkTask<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Link, LinkTask};
+    use tokio::net::TcpStream;
+
+    #[test]
+    fn a_silent_connection_costs_the_loop_little_memory() {
+        assert!(size_of::<Link<TcpStream>>() <= 192, "{}", size_of::<Link<TcpStream>>());
+        assert!(size_of::<LinkTask<TcpStream>>() <= 32, "{}", size_of::<LinkTask<TcpStream>>());
+    }
+}

@@ -235,6 +235,10 @@ impl<S: Stream> Node<S> {
         }
         self.outputs = outputs;
         self.flush();
+        if self.stopping && !self.idle {
+            // Only a turn that found nothing to do may be the last.
+            self.mark();
+        }
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! The `quorate` binary as a child process, and just enough of MQTT to talk to it.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -58,8 +58,8 @@ pub(crate) fn run(command: &mut Command) -> Ended {
 pub(crate) struct Running {
     child: Child,
     lines: Receiver<String>,
-    errors: Option<thread::JoinHandle<String>>,
-    stdout: String,
+    errors: Receiver<String>,
+    stderr: String,
 }
 
 impl Running {
@@ -71,19 +71,9 @@ impl Running {
     }
 
     fn new(mut child: Child) -> Self {
-        let stdout = child.stdout.take().expect("piped");
-        let mut stderr = child.stderr.take().expect("piped");
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            // The test may end before the child does.
-            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
-        });
-        let errors = thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).expect("log lines are UTF-8");
-            text
-        });
-        Running { child, lines, errors: Some(errors), stdout: String::new() }
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        let errors = lines_of(child.stderr.take().expect("piped"));
+        Running { child, lines, errors, stderr: String::new() }
     }
 
     /// The address in the next line `listening mqtt ADDR:PORT`.
@@ -96,6 +86,18 @@ impl Running {
             }
             Err(RecvTimeoutError::Timeout) => panic!("it does not serve"),
             Err(RecvTimeoutError::Disconnected) => panic!("it ended: {}", self.errors()),
+        }
+    }
+
+    /// Waits for a line on standard error that has `text` in it.
+    pub(crate) fn log_line(&mut self, text: &str) {
+        loop {
+            let line =
+                self.errors.recv_timeout(LONG).unwrap_or_else(|_| panic!("no {text:?} in {}", self.stderr));
+            self.stderr += &format!("{line}\n");
+            if line.contains(text) {
+                return;
+            }
         }
     }
 
@@ -133,8 +135,10 @@ impl Running {
         Ended { status, stdout, stderr: self.errors() }
     }
 
+    /// All of standard error, once the process has ended.
     fn errors(&mut self) -> String {
-        self.errors.take().map(|errors| errors.join().expect("no panic")).unwrap_or_default()
+        self.errors.iter().for_each(|line| self.stderr += &format!("{line}\n"));
+        std::mem::take(&mut self.stderr)
     }
 }
 
@@ -144,6 +148,16 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The lines of `stream` as they come.
+fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, lines) = channel();
+    thread::spawn(move || {
+        // The test may end before the child does.
+        BufReader::new(stream).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+    });
+    lines
 }
 
 /// A connection that speaks MQTT 3.1.1 by the byte.
@@ -195,12 +209,17 @@ impl Client {
 
     /// Publishes at QoS 1 and waits for PUBACK.
     pub(crate) fn publish(&mut self, topic: &str, payload: &str, retain: bool) {
+        self.publish_only(topic, payload, retain);
+        assert_eq!(self.packet(), (0x40, vec![0, 9]), "PUBACK");
+    }
+
+    /// Publishes at QoS 1.
+    pub(crate) fn publish_only(&mut self, topic: &str, payload: &str, retain: bool) {
         let mut body = u16::try_from(topic.len()).expect("short").to_be_bytes().to_vec();
         body.extend(topic.as_bytes());
         body.extend([0, 9]);
         body.extend(payload.as_bytes());
         send(&mut self.stream, 0x32 | u8::from(retain), &body);
-        assert_eq!(self.packet(), (0x40, vec![0, 9]), "PUBACK");
     }
 
     /// The payload of the next packet, which is a PUBLISH at QoS 1 with this topic.
@@ -218,6 +237,15 @@ impl Client {
         self.stream.read_to_end(&mut rest).expect("an orderly end");
     }
 
+    /// What still comes until the connection is lost.
+    pub(crate) fn rest(mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Err(error) if error.kind() != ErrorKind::ConnectionReset => panic!("not lost: {error}"),
+            _ => rest,
+        }
+    }
+
     fn packet(&mut self) -> (u8, Vec<u8>) {
         let mut head = [0; 2];
         self.stream.read_exact(&mut head).expect("an answer");
@@ -229,7 +257,13 @@ impl Client {
 }
 
 fn send(stream: &mut TcpStream, kind: u8, body: &[u8]) {
-    let len = u8::try_from(body.len()).ok().filter(|len| *len < 0x80).expect("short packets only");
-    let packet: Vec<u8> = [kind, len].into_iter().chain(body.iter().copied()).collect();
+    let mut packet = vec![kind];
+    let mut len = body.len();
+    while len >= 0x80 {
+        packet.push(u8::try_from(len & 0x7F).expect("seven bits") | 0x80);
+        len >>= 7;
+    }
+    packet.push(u8::try_from(len).expect("seven bits"));
+    packet.extend(body);
     stream.write_all(&packet).expect("it listens");
 }
