@@ -134,6 +134,17 @@ pub enum What {
         /// Which.
         fault: FaultId,
     },
+    /// A node read its log from disk, before it serves. Its own account, like [`What::Broker`].
+    LogRead {
+        /// Which.
+        node: NodeId,
+        /// Records after the snapshot.
+        records: u64,
+        /// Whether un-synced writes at the end were found torn, and discarded.
+        torn_tail: bool,
+        /// Snapshots that could not be read; an older one took their place.
+        unreadable_snapshots: u32,
+    },
     /// A node serves (again).
     NodeUp {
         /// Which.

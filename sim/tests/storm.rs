@@ -6,6 +6,7 @@ mod generator;
 
 use generator::storm;
 use sim::history::What;
+use sim::scenario::Scenario;
 use sim::{Outcome, Production, RunOptions, run};
 
 fn assert_sound(seed: u64, outcome: &Outcome) {
@@ -39,5 +40,16 @@ fn a_storm_gives_the_same_trace_twice() {
         }
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert!(first.stats.published > 0 && first.stats.delivered > 0, "seed {seed}: nothing happened");
+    }
+}
+
+#[test]
+fn a_scenario_written_down_and_read_back_is_the_same_run() {
+    for seed in 0..10 {
+        let scenario = storm(seed);
+        let bytes = postcard::to_allocvec(&scenario).expect("a scenario can be written");
+        let again: Scenario = postcard::from_bytes(&bytes).expect("and read");
+        let options = RunOptions::default();
+        assert_eq!(run(&scenario, &Production, options).trace, run(&again, &Production, options).trace);
     }
 }

@@ -26,6 +26,16 @@ impl fmt::Display for What {
             }
             What::FaultStarted { fault } => write!(f, "fault {fault} begins"),
             What::FaultEnded { fault } => write!(f, "fault {fault} ends"),
+            What::LogRead { node, records, torn_tail, unreadable_snapshots } => {
+                write!(f, "node {node} reads {records} records of its log")?;
+                if *torn_tail {
+                    f.write_str(", discards a torn tail")?;
+                }
+                match unreadable_snapshots {
+                    0 => Ok(()),
+                    count => write!(f, ", cannot read {count} snapshots"),
+                }
+            }
             What::NodeUp { node } => write!(f, "node {node} is up"),
             What::NodeDown { node, why } => write!(f, "node {node} is down: {why:?}"),
             What::NodeRefused { node, why } => write!(f, "node {node} refuses to start: {why}"),

@@ -52,6 +52,13 @@ impl Process {
         let data_id = DataId(node.dice.next_u64());
         let options = WalOptions { node: node.spec.node, data_id, segment_bytes: node.spec.segment_bytes };
         let (wal, recovered) = Wal::open(node.disk.clone(), options).map_err(Failure::Wal)?;
+        let report = wal.report();
+        stage.record(What::LogRead {
+            node: node.spec.node,
+            records: recovered.records.len() as u64,
+            torn_tail: report.torn.is_some(),
+            unreadable_snapshots: u32::try_from(report.unreadable.len()).unwrap_or(u32::MAX),
+        });
         let setup = Setup {
             node: node.spec.node,
             seed: node.dice.next_u64(),
