@@ -1,0 +1,11 @@
+//! All integration tests, in one binary.
+
+mod codec_fuzz;
+mod codec_hostile;
+mod codec_oracles;
+mod codec_roundtrip;
+mod disks_agree;
+mod kill9;
+mod real_clients;
+mod real_clients_paho;
+mod tidy;
