@@ -1,0 +1,135 @@
+//! Many seeds: run on several threads, one world each, and merged in the order of the seeds, so that the result does not
+//! depend on how many threads there were.
+
+use crate::stories::{self, Story};
+use crate::trial::{self, Ending, Trial};
+use crate::{regressions, situations};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+/// One run to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Task {
+    /// The story.
+    pub story: &'static Story,
+    /// The seed.
+    pub seed: u64,
+}
+
+/// What a campaign came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Summary {
+    /// Runs.
+    pub seeds: u64,
+    /// Runs in which a promise was broken.
+    pub violations: u64,
+    /// Runs in which nothing false was seen, but something stayed stuck.
+    pub liveness_failures: u64,
+    /// Runs in which the program under test panicked.
+    pub crashes: u64,
+    /// Simulated time in milliseconds.
+    pub simulated_ms: u64,
+    /// PUBLISH packets that clients sent and received.
+    pub messages: u64,
+    /// By story: runs, and runs that did not hold.
+    pub stories: BTreeMap<&'static str, (u64, u64)>,
+    /// By promise: runs in which it was broken.
+    pub broken: BTreeMap<&'static str, u64>,
+    /// By situation: runs in which it was reached.
+    pub situations: BTreeMap<&'static str, u64>,
+    /// The runs that did not hold, in the order of the tasks.
+    pub failures: Vec<Trial>,
+}
+
+/// The tasks of `seeds` seeds from `from` on: the regressions first (not counted), then a rotation of all stories, or of
+/// `only` one.
+pub fn tasks(from: u64, seeds: u64, only: Option<&'static Story>) -> Vec<Task> {
+    let concerned = |story: &Story| only.is_none_or(|only| only.name == story.name);
+    let known = regressions::all().into_iter().filter_map(|regression| {
+        let story = stories::find(&regression.story).filter(|story| concerned(story))?;
+        Some(Task { story, seed: regression.seed })
+    });
+    let fresh = (from..from.saturating_add(seeds))
+        .map(|seed| Task { story: only.unwrap_or_else(|| stories::turn(seed)), seed });
+    known.chain(fresh).collect()
+}
+
+/// Makes all runs on `jobs` threads, and tells `done` each as it ends (in no particular order).
+pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary {
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = mpsc::channel();
+    let mut trials: BTreeMap<usize, Trial> = BTreeMap::new();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(task) = tasks.get(place) else { return };
+                    let trial = trial::run(task.story, task.seed);
+                    // Nobody listens any more: the campaign was given up.
+                    if sender.send((place, trial)).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        for (place, trial) in receiver {
+            done(&trial);
+            trials.insert(place, trial);
+        }
+    });
+    let mut summary = Summary::default();
+    for name in situations::names() {
+        summary.situations.insert(name, 0);
+    }
+    for trial in trials.into_values() {
+        summary.add(trial);
+    }
+    summary
+}
+
+impl Summary {
+    fn add(&mut self, trial: Trial) {
+        self.seeds += 1;
+        self.simulated_ms += trial.simulated_ms;
+        self.messages += trial.messages;
+        for name in trial.situations.keys() {
+            *self.situations.entry(name).or_default() += 1;
+        }
+        let story = self.stories.entry(trial.story).or_default();
+        story.0 += 1;
+        match trial.ending() {
+            Ending::Holds => return,
+            Ending::Violation => self.violations += 1,
+            Ending::Liveness => self.liveness_failures += 1,
+            Ending::Crash => self.crashes += 1,
+        }
+        story.1 += 1;
+        for broken in &trial.broken {
+            *self.broken.entry(broken.name).or_default() += 1;
+        }
+        self.failures.push(trial);
+    }
+
+    /// The gravest ending of all runs.
+    pub fn ending(&self) -> Ending {
+        self.failures.iter().map(Trial::ending).min().unwrap_or(Ending::Holds)
+    }
+
+    /// The situations that no run reached.
+    pub fn never(&self) -> Vec<&'static str> {
+        self.situations.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect()
+    }
+
+    /// The line that ends a campaign.
+    pub fn line(&self) -> String {
+        format!(
+            "{} seeds, {} violations, {} liveness failures, {} crashes",
+            self.seeds, self.violations, self.liveness_failures, self.crashes
+        )
+    }
+}
