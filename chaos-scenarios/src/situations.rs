@@ -291,10 +291,10 @@ fn held_back(model: &Model<'_>) -> usize {
                     What::Received { packet: Packet::Publish(publish), .. }
                         if publish.qos != Qos::AtMostOnce =>
                     {
-                        open += 1
+                        open += 1;
                     }
                     What::Sent { packet: Packet::PubAck(_) | Packet::PubComp(_), .. } => {
-                        open = open.saturating_sub(1)
+                        open = open.saturating_sub(1);
                     }
                     _ => {}
                 }

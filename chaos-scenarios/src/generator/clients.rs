@@ -89,8 +89,7 @@ pub(super) fn client(habits: &Habits, number: usize) -> impl Strategy<Value = Cl
     (identity(&habits, number), quirks(), conduct(), workload(&habits)).prop_map(
         |(identity, quirks, conduct, workload)| {
             let mut spec = ClientSpec { conduct, workload: Some(workload), ..identity };
-            let narrow = |on: bool, value: u16| on.then_some(value);
-            spec.receive_max = narrow(quirks.0, quirks.1);
+            spec.receive_max = quirks.0.then_some(quirks.1);
             spec.packet_bytes_max = quirks.2.then_some(1_500);
             spec.topic_alias_max = quirks.3;
             spec.uses_aliases = quirks.4;
