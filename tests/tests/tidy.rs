@@ -239,10 +239,13 @@ fn production_code(text: &str) -> String {
 /// The files of broker-core that are part of the broker.
 fn core_files() -> Vec<PathBuf> {
     let mut files = rust_files(&root().join("broker-core/src"));
-    files.retain(|path| {
-        !path.components().any(|part| part.as_os_str() == "tests") && !path.ends_with("tests.rs")
-    });
+    files.retain(|path| !is_test_module(path));
     files
+}
+
+/// Whether `path` is a `tests.rs`, or below a `tests/`, within the sources of a crate.
+fn is_test_module(path: &Path) -> bool {
+    path.iter().skip_while(|part| *part != "src").any(|part| part == "tests" || part == "tests.rs")
 }
 
 fn sources() -> Vec<PathBuf> {
