@@ -1,7 +1,11 @@
 //! `kill -9` of the broker in the middle of traffic, again and again: nothing that it acknowledged is lost, and nothing
 //! of QoS 2 comes twice.
 
-use broker_core::codec::{QoS, Version};
+use broker_core::codec::packet::{
+    Connect, Publish, Subscribe, SubscribeFilter, SubscribeProperties, SubscriptionOptions,
+};
+use broker_core::codec::{Packet, QoS, Version};
+use broker_core::ids::PacketId;
 use broker_core::rng::Rng;
 use std::io;
 use std::net::SocketAddr;
@@ -63,6 +67,56 @@ fn twenty_kills_lose_nothing_acknowledged_and_double_nothing_of_qos_2() {
         let found = violations(publisher.qos(), publisher.sent(), publisher.acknowledged(), received);
         assert!(found.is_empty(), "{}, {} sent: {found:#?}", publisher.topic(), publisher.sent());
         assert_eq!(publisher.acknowledged().len() as u64, publisher.sent(), "in the end everything is");
+    }
+}
+
+#[test]
+fn retained_messages_are_after_a_kill_what_was_acknowledged_before() {
+    let data = tempdir().expect("there is room for a folder");
+    let broker = Broker::start(data.path());
+    let (mut link, _) =
+        Link::open(broker.address(), Connect::new(Version::V5, "writer")).expect("it may connect");
+    for (topic, payload) in [("r/kept", "old"), ("r/kept", "new"), ("r/cleared", "gone"), ("r/cleared", "")] {
+        retain(&mut link, topic, payload).expect("it may publish");
+    }
+    broker.kill_9();
+
+    let broker = Broker::start(data.path());
+    let (mut link, _) =
+        Link::open(broker.address(), Connect::new(Version::V5, "reader")).expect("it may connect");
+    let subscribe = Subscribe {
+        id: PacketId::new(1).expect("it is not 0"),
+        properties: SubscribeProperties::default(),
+        filters: vec![SubscribeFilter { filter: "r/#".into(), options: SubscriptionOptions::default() }],
+    };
+    link.send(&[Packet::Subscribe(subscribe)]).expect("the connection stands");
+    assert!(matches!(link.receive().expect("an answer"), Packet::SubAck(_)));
+    link.send(&[Packet::Publish(Publish::new("r/end", "end"))]).expect("the connection stands");
+    let mut retained = Vec::new();
+    loop {
+        match link.receive().expect("the connection stands") {
+            Packet::Publish(publish) if publish.topic == "r/end" => break,
+            Packet::Publish(publish) => {
+                retained.push((publish.topic.to_string(), publish.payload, publish.retain));
+            }
+            other => panic!("{other:?} was not expected"),
+        }
+    }
+    assert_eq!(retained, [("r/kept".to_owned(), "new".into(), true)]);
+}
+
+/// Publishes with RETAIN and QoS 1, and waits for the acknowledgement.
+fn retain(link: &mut Link, topic: &str, payload: &'static str) -> io::Result<()> {
+    let publish = Publish {
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        id: PacketId::new(7),
+        ..Publish::new(topic.to_owned(), payload)
+    };
+    link.send(&[Packet::Publish(publish)])?;
+    match link.receive()? {
+        Packet::PubAck(ack) if !ack.reason.is_error() => Ok(()),
+        other => Err(io::Error::other(format!("PUBLISH was answered with {other:?}"))),
     }
 }
 
