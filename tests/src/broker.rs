@@ -88,8 +88,13 @@ fn quorate_binary() -> &'static Path {
         let binary = build_folder().join("quorate");
         if !is_fresh(&binary) {
             let mut cargo = Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--profile", "test", "-p", "real-runtime", "--bin", "quorate"]);
-            cargo.arg("--target-dir").arg(build_folder().parent().expect("a profile is in a folder"));
+            let folder = build_folder();
+            // `debug` is where cargo puts what the profiles `dev` and `test` make; the others have folders of their names.
+            let profile = folder.file_name().filter(|name| *name != "debug").unwrap_or("test".as_ref());
+            cargo
+                .args(["build", "--quiet", "-p", "real-runtime", "--bin", "quorate", "--profile"])
+                .arg(profile);
+            cargo.arg("--target-dir").arg(folder.parent().expect("a profile is in a folder"));
             let status = cargo.status().expect("cargo can be started");
             assert!(status.success(), "{cargo:?} failed");
             assert!(is_fresh(&binary), "{cargo:?} did not make {} anew", binary.display());
