@@ -8,7 +8,8 @@ use crate::ids::Lsn;
 use crate::replication::local::{self, RecordError};
 use crate::routing::centralized::{Centralized, Opened};
 use crate::session::Gateway;
-use crate::shard::{Machine, QueueLimits, SnapshotError};
+use crate::session::outbound::drop_event;
+use crate::shard::{Effect, Machine, QueueLimits, SnapshotError};
 use std::fmt;
 
 /// One node.
@@ -67,8 +68,8 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
         }
         None => Machine::new(),
     };
-    // What connected clients would have seen of these entries, nobody is here to see.
     let mut effects = Vec::new();
+    let mut dropped = Vec::new();
     let entries = recovered.records.len() as u64;
     for record in &recovered.records {
         if record.lsn != last.next() {
@@ -76,7 +77,7 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
         }
         let entry = local::decode(record).map_err(OpenError::Record)?;
         machine.apply(&entry, &mut effects);
-        effects.clear();
+        dropped.extend(effects.drain(..).filter_map(still_to_tell));
         last = record.lsn;
         log_bytes += record.body.len() as u64;
     }
@@ -88,10 +89,20 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
     let mut gateway = Gateway::new(setup.limits, rng);
     gateway.set_time(now, wall_at_opening);
     gateway.event(Event::Recovered { entries, last, sessions: sessions as u64, messages: messages as u64 });
+    dropped.into_iter().for_each(|event| gateway.event(event));
     let opened = Opened { machine, last, log_bytes, snapshot_bytes };
     let mut routing = Centralized::new(opened, setup.durability, setup.snapshot_log_bytes, now);
     routing.boot(queue_limits, &gateway);
     Ok(Node { opened: now, wall_at_opening, now, gateway, routing })
+}
+
+/// What connected clients would have seen of a replayed entry, nobody is here to see. But why a message was dropped must be on
+/// record, and the process that wrote the entry may have died before it applied it; if it did not, it is told twice.
+fn still_to_tell(effect: Effect) -> Option<Event> {
+    match effect {
+        Effect::Dropped { client_id, message, reason } => Some(drop_event(client_id, &message, reason)),
+        _ => None,
+    }
 }
 
 impl Node {

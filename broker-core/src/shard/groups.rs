@@ -2,6 +2,7 @@
 
 use super::session::Subscription;
 use crate::base::ids::Incarnation;
+use crate::codec::packet::QoS;
 use crate::topic::TopicFilter;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,20 +63,20 @@ impl Groups {
         empty
     }
 
-    /// The member that gets the next message: in turn among those `preferred`, else in turn among those `possible`.
+    /// The member that gets the next message of QoS 1 or 2: in turn among those that are connected, else in turn among those that it can
+    /// wait for, which it does not for a member that takes QoS 0 only.
     pub(super) fn pick(
         &mut self,
         filter: &TopicFilter,
-        preferred: impl Fn(Incarnation) -> bool,
-        possible: impl Fn(Incarnation) -> bool,
+        connected: impl Fn(Incarnation) -> bool,
     ) -> Option<Member> {
         let group = self.groups.get_mut(filter)?;
         let count = group.members.len() as u64;
         let from_turn = |offset: u64| usize::try_from((group.turn + offset) % count).expect("below a length");
         let in_turn = || (0..count).map(from_turn);
-        let chosen = in_turn()
-            .find(|&index| preferred(group.members[index].session))
-            .or_else(|| in_turn().find(|&index| possible(group.members[index].session)))?;
+        let chosen = in_turn().find(|&index| connected(group.members[index].session)).or_else(|| {
+            in_turn().find(|&index| group.members[index].subscription.options.qos > QoS::AtMostOnce)
+        })?;
         group.turn = (chosen as u64 + 1) % count;
         Some(group.members[chosen])
     }
@@ -98,11 +99,14 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::{Groups, Incarnation, Member, Subscription, TopicFilter};
-    use crate::codec::packet::SubscriptionOptions;
+    use crate::codec::packet::{QoS, SubscriptionOptions};
     use bytestring::ByteString;
 
     fn member(session: u64) -> Member {
-        let subscription = Subscription { options: SubscriptionOptions::default(), id: None };
+        // The third one takes QoS 0 only.
+        let qos = if session == 3 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+        let subscription =
+            Subscription { options: SubscriptionOptions { qos, ..SubscriptionOptions::default() }, id: None };
         Member { session: Incarnation(session), subscription }
     }
 
@@ -114,12 +118,13 @@ mod tests {
         assert!(!groups.join(&filter, member(2)));
         groups.join(&filter, member(3));
         let mut picks = |absent: u64| {
-            let mut next = || groups.pick(&filter, |m| m.0 != absent, |_| true).expect("a member").session.0;
+            let mut next = || groups.pick(&filter, |m| m.0 != absent).expect("a member").session.0;
             [next(), next(), next()]
         };
         assert_eq!(picks(0), [1, 2, 3]);
         assert_eq!(picks(2), [1, 3, 1]);
-        assert_eq!(groups.pick(&filter, |_| false, |m| m.0 == 2).map(|m| m.session.0), Some(2));
+        let mut waits = || groups.pick(&filter, |_| false).map(|m| m.session.0);
+        assert_eq!([waits(), waits(), waits()], [Some(2), Some(1), Some(2)]);
         assert!(!groups.leave(&filter, Incarnation(1)));
         assert!(!groups.leave(&filter, Incarnation(2)));
         assert!(groups.leave(&filter, Incarnation(3)));

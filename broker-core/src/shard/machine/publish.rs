@@ -163,7 +163,7 @@ impl Machine {
     pub(super) fn pick_member(&mut self, group: &TopicFilter) -> Option<Member> {
         let sessions = &self.sessions;
         let connected = |session: Incarnation| sessions.get(&session).is_some_and(|record| record.attached);
-        self.groups.pick(group, connected, |session| sessions.contains_key(&session))
+        self.groups.pick(group, connected)
     }
 
     /// Queues a message for one session, or drops it there with a recorded reason if the queue is full.
