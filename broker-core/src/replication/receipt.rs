@@ -30,6 +30,8 @@ pub enum Owed {
     UnsubAck(PacketId),
     /// PUBREL for the message at this position of the shard's queue.
     PubRel(Position),
+    /// The next message of the shard's queue, after those that were dropped.
+    Next,
     /// The end of the connection, after DISCONNECT.
     Close,
 }

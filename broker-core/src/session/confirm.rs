@@ -73,6 +73,7 @@ impl Gateway {
                 self.send(id, Packet::PubComp(Ack::new(packet, reason)));
             }
             Owed::PubRel(position) => self.release(id, position),
+            Owed::Next => self.note_ready(id),
             Owed::SubAck(packet) => {
                 let properties = self.explain(id, &reasons);
                 self.send(id, Packet::SubAck(SubAck { id: packet, properties, reasons }));
@@ -172,6 +173,7 @@ impl Gateway {
             local_queue: VecDeque::new(),
             local_queue_bytes: 0,
             shard: Window::new(link::SHARD, from.base, from.sent),
+            dropped: from.base,
             hears_shard: from.durable,
             progress: Vec::new(),
         }

@@ -77,6 +77,8 @@ pub struct Link {
     pub(super) local_queue: VecDeque<Delivery>,
     pub(super) local_queue_bytes: u64,
     pub(super) shard: Window,
+    /// Positions of the shard's queue below it that were not sent are being dropped: nothing behind them is sent until that is on disk.
+    pub(super) dropped: Position,
     /// Whether the shard has a queue for it: every durable session, and a clean one with a shared subscription.
     pub(super) hears_shard: bool,
     /// Steps that are not proposed yet.

@@ -4,7 +4,7 @@ use super::alias::Naming;
 use super::gateway::{Conn, Gateway, PROGRESS_DELAY, State};
 use super::link::{Delivery, Link};
 use crate::auth::Action;
-use crate::base::ids::{ConnId, Incarnation, PacketId};
+use crate::base::ids::{ConnId, Incarnation, PacketId, Position};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
 use crate::codec::packet::{Ack, Packet, QoS, Version};
@@ -12,8 +12,9 @@ use crate::codec::{PublishHead, ReasonCode};
 use crate::event::{DropReason, Event};
 use crate::face::TimerKind;
 use crate::message::Message;
-use crate::shard::Machine;
+use crate::replication::{Owed, Receipt};
 use crate::shard::machine::read::Pending;
+use crate::shard::{Machine, Step};
 use bytestring::ByteString;
 use std::rc::Rc;
 
@@ -188,7 +189,7 @@ impl Gateway {
                 link.shard.skip();
                 continue;
             }
-            if link.quota() == 0 || conn.outbox.bytes() > outbox_room {
+            if position < link.dropped || link.quota() == 0 || conn.outbox.bytes() > outbox_room {
                 return;
             }
             match pending {
@@ -216,14 +217,34 @@ impl Gateway {
                             }
                         }
                         Err(reason) => {
-                            link.shard.skip();
                             self.record_drop(id, message, reason);
-                            self.progress(id, position);
+                            self.drop_from(id, position, machine);
+                            return;
                         }
                     }
                 }
             }
         }
+    }
+
+    /// Writes down that the message at `position`, and those behind it that have expired too, are dropped. Nothing behind them is sent
+    /// before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them.
+    fn drop_from(&mut self, id: ConnId, position: Position, machine: &Machine) {
+        let session = self.link(id).session;
+        let mut next = position.next();
+        while let Some(Pending::Message { message, maybe_sent: false, .. }) =
+            machine.pending(session.incarnation, next)
+            && message.is_expired(self.wall)
+        {
+            self.record_drop(id, message, DropReason::Expired);
+            next = next.next();
+        }
+        let link = self.link(id);
+        link.dropped = next;
+        let mut steps = std::mem::take(&mut link.progress);
+        steps.extend((position.0..next.0).map(|dropped| (Position(dropped), Step::Done)));
+        let receipt = Some(Receipt::new(id, Owed::Next));
+        self.intents.push_back(super::Intent::Progress { session, receipt, steps });
     }
 
     fn propose_progress_of(&mut self, id: ConnId) {

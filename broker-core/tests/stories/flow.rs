@@ -3,6 +3,7 @@
 use crate::bench::{Bench, ack, clean, durable, publish, subscribe};
 use broker_core::codec::packet::{Connect, Packet, QoS};
 use broker_core::limits::Limits;
+use broker_core::time::Duration;
 use insta::assert_snapshot;
 use std::num::NonZeroU16;
 
@@ -88,4 +89,30 @@ fn a_pubrec_for_the_earlier_connection_does_not_make_the_resend_a_new_message() 
     bench.send("sub", Packet::PubComp(ack(32_768)));
     bench.send("sub", Packet::PubRec(ack(32_769)));
     assert_snapshot!(bench.timeline());
+}
+
+#[test]
+fn what_expired_in_the_queue_is_dropped_on_disk_before_anything_behind_it_is_sent() {
+    let mut bench = Bench::with_limits(Limits { inflight_max: 1, ..Limits::default() });
+    bench.connect("sub", durable("s", 600));
+    bench.send("sub", subscribe("t", QOS1));
+    bench.connect("pub", clean("p"));
+    bench.send("pub", publish("t", "holds the window", QOS1, 1));
+    for (payload, id) in [("short-lived", 2), ("as short-lived", 3)] {
+        let Packet::Publish(mut expiring) = publish("t", payload, QOS1, id) else {
+            unreachable!("it is a PUBLISH")
+        };
+        expiring.properties.message_expiry_s = Some(2);
+        bench.send("pub", Packet::Publish(expiring));
+    }
+    bench.send("pub", publish("t", "lives on", QOS1, 4));
+    bench.pass(Duration::from_secs(3));
+    bench.disk_is_fast = false;
+    bench.timeline();
+    bench.send("sub", Packet::PubAck(ack(32_768)));
+    let before = bench.timeline();
+    assert!(!before.contains("lives on"), "{before}");
+    bench.sync();
+    let after = bench.timeline();
+    assert!(after.contains("lives on") && !after.contains("short-lived"), "{after}");
 }
