@@ -27,9 +27,11 @@ pub(super) struct Connection {
     pub(super) requests: BTreeMap<u16, Request>,
     /// When the client gives the connection up, unless an answer arrives.
     pub(super) patience: Option<Instant>,
-    /// When the client pings.
-    pub(super) ping_at: Option<Instant>,
     ping_every: Option<Duration>,
+    last_sent: Instant,
+    last_received: Instant,
+    /// A ping is not answered yet, or the broker will end the connection anyway.
+    pub(super) no_ping: bool,
     aliases_in: BTreeMap<u16, ByteString>,
     aliases_out: BTreeMap<ByteString, u16>,
     aliases_out_max: u16,
@@ -49,8 +51,10 @@ impl Connection {
             packet_bytes_max: None,
             requests: BTreeMap::new(),
             patience: Some(patience),
-            ping_at: None,
             ping_every: None,
+            last_sent: Instant::ZERO,
+            last_received: Instant::ZERO,
+            no_ping: false,
             aliases_in: BTreeMap::new(),
             aliases_out: BTreeMap::new(),
             aliases_out_max: 0,
@@ -75,12 +79,24 @@ impl Connection {
         self.aliases_out_max = if uses_aliases { connack.topic_alias_max } else { 0 };
         let keep_alive_s = connack.keep_alive_s.unwrap_or(keep_alive_s);
         self.ping_every = (keep_alive_s > 0).then(|| Duration::from_millis(u64::from(keep_alive_s) * 750));
-        self.sent(now);
+        self.received(now);
     }
 
-    /// The client sent something: it need not ping for a while.
+    /// The client sent something.
     pub(super) fn sent(&mut self, now: Instant) {
-        self.ping_at = self.ping_every.map(|every| now + every);
+        self.last_sent = now;
+    }
+
+    /// The client received something.
+    pub(super) fn received(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
+    /// When the client pings: if one direction has been silent for long. What it sends itself keeps the broker content,
+    /// but does not tell it whether anybody listens.
+    pub(super) fn ping_at(&self) -> Option<Instant> {
+        let every = self.ping_every.filter(|_| self.open && !self.no_ping)?;
+        Some(self.last_sent.min(self.last_received) + every)
     }
 
     /// Gives an outgoing publish an alias, if aliases are used and one is free.

@@ -63,6 +63,9 @@ impl Client {
         if let (Packet::Publish(publish), Some(connection)) = (&mut packet, &mut self.connection) {
             connection.alias_in(publish);
         }
+        if let Some(connection) = &mut self.connection {
+            connection.received(desk.stage.now);
+        }
         if packet != Packet::PingResp {
             desk.stage.last_traffic = desk.stage.now;
         }
@@ -83,6 +86,7 @@ impl Client {
             Packet::PingResp => {
                 if let Some(connection) = &mut self.connection {
                     connection.patience = None;
+                    connection.no_ping = false;
                 }
             }
             Packet::Disconnect(_) => self.lose(desk, true, Closer::Broker),

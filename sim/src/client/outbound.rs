@@ -111,8 +111,13 @@ impl Client {
 
     /// Asks for a sign of life, and waits for it.
     pub(super) fn ping(&mut self, desk: &mut Desk<'_>) {
+        let Some(connection) = self.connection.as_mut().filter(|connection| connection.open) else {
+            return;
+        };
+        connection.no_ping = true;
         if self.usable(desk).is_none() {
-            return self.wait_for_farewell();
+            // The session is another client's now: the broker will say so.
+            return;
         }
         self.send(desk, Packet::PingReq);
         let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
@@ -163,7 +168,7 @@ impl Client {
             }
             Misdeed::TooManyInFlight => self.send_too_many(desk),
             Misdeed::StrayAcks => {
-                let ack = Ack::ok(u16::MAX);
+                let ack = Ack::ok(u16::MAX - self.dice.below(5_000) as u16);
                 for packet in
                     [Packet::PubAck(ack), Packet::PubRec(ack), Packet::PubRel(ack), Packet::PubComp(ack)]
                 {
@@ -249,12 +254,5 @@ impl Client {
         let connection = self.connection.as_ref().filter(|connection| connection.open)?;
         let works = desk.store.owner == Some(connection.conn) && !self.mood.stalled;
         works.then_some(connection.conn)
-    }
-
-    /// The session is another client's now: the broker will say so.
-    fn wait_for_farewell(&mut self) {
-        if let Some(connection) = &mut self.connection {
-            connection.ping_at = None;
-        }
     }
 }
