@@ -59,6 +59,10 @@ impl Machine {
     /// What a position of a session's queue asks for; `None` at the tail.
     pub fn pending(&self, session: Incarnation, position: Position) -> Option<Pending<'_>> {
         let queue: &Queue = &self.sessions.get(&session)?.queue;
+        if position < queue.base() {
+            // A connection that was held back at the end of its span, while others finished what comes next, is behind.
+            return Some(Pending::Done);
+        }
         Some(match queue.get(position)? {
             Slot::Waiting(queued) => Pending::Message {
                 queued,
