@@ -2,6 +2,7 @@
 
 use super::Config;
 use super::file::Complaint;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// The largest packet MQTT can frame: four length bytes, and at most five of fixed header. \[MQTT-2.1.4\]
@@ -34,6 +35,11 @@ fn check_listen(config: &Config) -> Result<(), Complaint> {
     if config.listen.is_empty() {
         let sentence = "`listen` is empty; give at least one address, like \"127.0.0.1:1883\"";
         return Err(complaint("listen", sentence.to_owned()));
+    }
+    let mut seen = BTreeSet::new();
+    // Port 0 is another port each time.
+    if let Some(twice) = config.listen.iter().find(|address| address.port() != 0 && !seen.insert(**address)) {
+        return Err(complaint("listen", format!("{twice} is listed twice; leave one out")));
     }
     if config.password_file.is_some() || config.allow_anonymous {
         return Ok(());
@@ -131,6 +137,17 @@ mod tests {
         let mapped =
             Config { listen: vec!["[::ffff:127.0.0.1]:0".parse().expect("valid")], ..Config::default() };
         assert_eq!(check(&mapped), Ok(()));
+    }
+
+    #[test]
+    fn an_address_is_listed_once() {
+        let listen = |text: &str| {
+            let listen = text.split(' ').map(|address| address.parse().expect("an address")).collect();
+            check(&Config { listen, ..Config::default() })
+        };
+        assert_eq!(listen("127.0.0.1:0 127.0.0.1:0 127.0.0.1:1 [::1]:1"), Ok(()));
+        let failure = listen("127.0.0.1:1 127.0.0.1:2 127.0.0.1:1").expect_err("listed twice");
+        assert_eq!(failure.sentence, "127.0.0.1:1 is listed twice; leave one out");
     }
 
     #[test]
