@@ -31,6 +31,8 @@ impl Client {
         let mut client = Client { stream, framer, buffer: BytesMut::new(), out: BytesMut::new() };
         let mut connect = Connect::new(Version::V3, id);
         connect.clean_start = clean;
+        // rumqttd refuses 0.
+        connect.keep_alive_s = 600;
         client.queue(&Packet::Connect(Box::new(connect)));
         client.send().await?;
         match client.wait().await? {
