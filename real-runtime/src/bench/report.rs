@@ -19,7 +19,12 @@ pub(crate) fn markdown(results: &Results) -> String {
          all brokers and workloads in\nturn, {rounds} rounds. Median, and in parentheses the least and the most.\n\n\
          **A ratio below 2 between two CPU figures is noise**: on the machines these were measured on, the same broker \
          varied\nby up to 4 between runs. System calls are counted, not timed, in one run under `strace`, and are \
-         comparable.\n\n",
+         comparable.\n\n\
+         The load is closed: at most 400 deliveries are outstanding for each subscriber (one in the rows \"one by \
+         one\"), so\nnothing is dropped and a broker that is busy finds much to do at once; that is where writing once a \
+         turn pays, and \"one\nby one\" is where it cannot. In the row with durable sessions Quorate writes every \
+         message to its log, with `sync` before the\nacknowledgement; mosquitto and rumqttd keep them in memory, as they do \
+         by default.\n\n",
     );
     out += &table(results, "broker CPU, µs a delivery", |cost| Some(spread(&cost.cpu_us, 1.0)));
     if results.costs.iter().any(|cost| cost.calls.is_some()) {
