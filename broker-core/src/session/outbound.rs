@@ -180,6 +180,10 @@ impl Gateway {
             let session = link.session.incarnation;
             let Some(record) = machine.session(session) else { return };
             let position = link.shard.next();
+            if position < record.queue.base() {
+                link.shard.skip();
+                continue;
+            }
             let Some(pending) = machine.pending(session, position) else { return };
             if position >= record.send_end() {
                 self.propose_progress_of(id);
