@@ -47,6 +47,14 @@ pub struct Limits {
     pub client_id_bytes_max: u16,
 }
 
+impl Limits {
+    /// Whether a topic name or filter is neither too long nor too deep.
+    pub fn allow_topic(&self, topic: &str) -> bool {
+        topic.len() <= usize::from(self.topic_bytes_max)
+            && topic.bytes().filter(|byte| *byte == b'/').count() < usize::from(self.topic_levels_max)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits {

@@ -209,6 +209,7 @@ impl Centralized {
             && (self.pending_subscribes > 0 || self.machine.wants(&message.topic));
         if message.retain || inbound.is_some() || wanted {
             gateway.wait_for_log(conn);
+            let message = Rc::new(Rc::unwrap_or_clone(message).owned());
             let op = Op::Publish(Publish { session, inbound, message });
             self.propose(gateway, op, Ticket::Publish { conn, receipt }, true);
         } else if gateway.must_wait(conn) {
@@ -228,10 +229,10 @@ impl Centralized {
         gateway: &mut Gateway,
     ) {
         self.rotation = self.rotation.wrapping_add(1);
-        let live = gateway.deliver_live(message);
+        let live = gateway.deliver_live(message, false);
         let matched = self.machine.route_volatile(message, self.rotation, |effect| {
             if let Effect::Volatile { session, message, retain, subscription_ids } = effect {
-                gateway.deliver_volatile(session, &message, retain, subscription_ids);
+                gateway.deliver_volatile(session, &message, retain, &subscription_ids);
             }
         });
         if let Some(receipt) = receipt {

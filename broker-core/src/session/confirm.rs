@@ -1,9 +1,12 @@
 //! Answers that routing lets go: what they depended on is committed.
 
 use super::alias;
+use super::client::Client;
 use super::gateway::{Attaching, Conn, Gateway, State};
 use super::link::{self, ClientLimits, Link};
+use super::outbound::{Live, Wish};
 use super::pause::Pause;
+use super::refuse::Refusal;
 use super::window::Window;
 use crate::base::ids::{ConnId, PacketId, Position};
 use crate::base::time::Duration;
@@ -48,50 +51,27 @@ impl Gateway {
     /// Sends an answer whose time has come. If the connection is gone, nobody is told.
     pub fn confirm(&mut self, receipt: Receipt, committed: Committed, answer: Answer) {
         let id = receipt.conn();
-        let (reason, reasons) = match answer {
-            Answer::Reason(reason) => (reason, Vec::new()),
-            Answer::Reasons(reasons) => (ReasonCode::Success, reasons),
+        let result = match (receipt.spend(committed), answer) {
+            (Owed::Close, _) => return self.close_after_disconnect(id),
+            (Owed::ConnAck, Answer::Reason(reason)) => {
+                Err(Refusal::connect(reason, "the attach was refused"))
+            }
+            (owed, answer) => match self.client(id) {
+                Some(mut client) => client.send_answer(&owed, answer),
+                None => Ok(()),
+            },
         };
-        match receipt.spend(committed) {
-            Owed::PubAck(packet) => {
-                self.answered(id);
-                let properties = self.explain(id, &[reason]);
-                self.send(id, Packet::PubAck(Ack { id: packet, reason, properties }));
-            }
-            Owed::PubRec(packet) => {
-                if reason.is_error() {
-                    self.refused(id, packet);
-                }
-                let properties = self.explain(id, &[reason]);
-                self.send(id, Packet::PubRec(Ack { id: packet, reason, properties }));
-            }
-            Owed::PubComp(packet) => {
-                // An identifier that was not in use was not counted.
-                if reason == ReasonCode::Success {
-                    self.answered(id);
-                }
-                self.send(id, Packet::PubComp(Ack::new(packet, reason)));
-            }
-            Owed::PubRel(position) => self.release(id, position),
-            Owed::Next => self.note_ready(id),
-            Owed::SubAck(packet) => {
-                let properties = self.explain(id, &reasons);
-                self.send(id, Packet::SubAck(SubAck { id: packet, properties, reasons }));
-            }
-            Owed::UnsubAck(packet) => {
-                let properties = self.explain(id, &reasons);
-                self.send(id, Packet::UnsubAck(UnsubAck { id: packet, properties, reasons }));
-            }
-            Owed::Close => {
-                self.hand_out(id);
-                if self.conns.remove(&id).is_some() {
-                    self.timers.clear(TimerKind::KeepAlive(id));
-                    self.out.push(Output::CloseClient { conn: id });
-                }
-            }
-            Owed::ConnAck => {
-                self.refuse(id, super::refuse::Refusal::connect(reason, "the attach was refused"));
-            }
+        if let Err(refusal) = result {
+            self.refuse(id, refusal);
+        }
+    }
+
+    /// What DISCONNECT depended on is committed.
+    fn close_after_disconnect(&mut self, id: ConnId) {
+        self.hand_out(id);
+        if self.conns.remove(&id).is_some() {
+            self.timers.clear(TimerKind::KeepAlive(id));
+            self.out.push(Output::CloseClient { conn: id });
         }
     }
 
@@ -138,9 +118,11 @@ impl Gateway {
         if let Some(silence_max) = link.silence_max {
             self.timers.set(TimerKind::KeepAlive(id), self.now + silence_max);
         }
-        self.conns.get_mut(&id).expect("it was attaching").state = State::Open(Box::new(link));
+        if let Some(mut client) = self.client(id) {
+            client.conn.state = State::Open(Box::new(link));
+            client.note_ready();
+        }
         self.pause(id, Pause::Handshake, false);
-        self.note_ready(id);
         self.process(id);
     }
 
@@ -267,18 +249,61 @@ impl Gateway {
         qos: QoS,
         subscription_id: Option<u32>,
     ) {
-        let ids = subscription_id.into_iter().collect();
-        self.deliver(id, message, message.qos.min(qos), true, ids);
+        let Some(mut client) = self.client(id) else { return };
+        let wish = Wish { qos: message.qos.min(qos), retain: true, ids: subscription_id.as_slice() };
+        client.deliver(&mut Live::kept(message), wish);
+    }
+}
+
+impl Client<'_> {
+    fn send_answer(&mut self, owed: &Owed, answer: Answer) -> Result<(), Refusal> {
+        let (reason, reasons) = match answer {
+            Answer::Reason(reason) => (reason, Vec::new()),
+            Answer::Reasons(reasons) => (ReasonCode::Success, reasons),
+        };
+        match *owed {
+            Owed::PubAck(id) => {
+                self.answered();
+                let properties = self.explain(&[reason]);
+                self.send(Packet::PubAck(Ack { id, reason, properties }))
+            }
+            Owed::PubRec(id) => {
+                if reason.is_error() {
+                    self.refused(id);
+                }
+                let properties = self.explain(&[reason]);
+                self.send(Packet::PubRec(Ack { id, reason, properties }))
+            }
+            Owed::PubComp(id) => {
+                // An identifier that was not in use was not counted.
+                if reason == ReasonCode::Success {
+                    self.answered();
+                }
+                self.send(Packet::PubComp(Ack::new(id, reason)))
+            }
+            Owed::PubRel(position) => self.release(position),
+            Owed::Next => {
+                self.note_ready();
+                Ok(())
+            }
+            Owed::SubAck(id) => {
+                let properties = self.explain(&reasons);
+                self.send(Packet::SubAck(SubAck { id, properties, reasons }))
+            }
+            Owed::UnsubAck(id) => {
+                let properties = self.explain(&reasons);
+                self.send(Packet::UnsubAck(UnsubAck { id, properties, reasons }))
+            }
+            Owed::ConnAck | Owed::Close => unreachable!("these answer no packet of an open connection"),
+        }
     }
 
     /// The reason string of an answer that says no, for a client that wants one. \[MQTT-3.1.2-29\]
-    fn explain(&self, id: ConnId, reasons: &[ReasonCode]) -> AckProperties {
+    fn explain(&self, reasons: &[ReasonCode]) -> AckProperties {
         let Some(at) = reasons.iter().position(|reason| reason.is_error()) else {
             return AckProperties::default();
         };
-        let Some(Conn { state: State::Open(link), .. }) = self.conns.get(&id) else {
-            return AckProperties::default();
-        };
+        let State::Open(link) = &self.conn.state else { return AckProperties::default() };
         let text = match reasons {
             _ if !link.limits.problem_information => None,
             [only] => Some(ByteString::from_static(only.words())),
@@ -287,25 +312,26 @@ impl Gateway {
         AckProperties { reason_string: text, ..AckProperties::default() }
     }
 
-    fn answered(&mut self, id: ConnId) {
-        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+    fn answered(&mut self) {
+        if let Some(link) = self.conn.link_mut() {
             link.unanswered = link.unanswered.saturating_sub(1);
         }
     }
 
     /// A QoS 2 publish was refused: that ends it, and frees its identifier. \[MQTT-4.3.3-9\]
-    fn refused(&mut self, id: ConnId, packet: PacketId) {
-        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+    fn refused(&mut self, id: PacketId) {
+        if let Some(link) = self.conn.link_mut() {
             link.unanswered = link.unanswered.saturating_sub(1);
-            link.inbound.remove(&packet);
+            link.inbound.remove(&id);
         }
     }
 
     /// The receipt of a QoS 2 message is on disk: PUBREL may go.
-    fn release(&mut self, id: ConnId, position: Position) {
-        let link = self.conns.get_mut(&id).and_then(Conn::link_mut);
-        if let Some(packet) = link.and_then(|link| link.shard.on_received_committed(position)) {
-            self.send(id, Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+    fn release(&mut self, position: Position) -> Result<(), Refusal> {
+        let packet = self.conn.link_mut().and_then(|link| link.shard.on_received_committed(position));
+        match packet {
+            Some(packet) => self.send(Packet::PubRel(Ack::new(packet, ReasonCode::Success))),
+            None => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! All connections of a node.
 
 use super::hub::{Hub, Route};
+use super::inbound::Taken;
 use super::intent::Intent;
 use super::link::Link;
 use super::outbox::Outbox;
@@ -183,39 +184,31 @@ impl Gateway {
 
     /// Takes complete packets off what has arrived, as long as the connection's state lets it.
     pub(super) fn process(&mut self, id: ConnId) {
-        loop {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            if !matches!(conn.state, State::AwaitingConnect | State::Open(_)) {
-                return;
+        let Some(mut client) = self.client(id) else { return };
+        let result = match client.take_packets() {
+            Ok(Taken::All) => Ok(()),
+            // What follows CONNECT waits until that is answered.
+            Ok(Taken::First(frame)) => self.on_connect(id, frame),
+            Ok(Taken::Disconnect(disconnect)) => {
+                self.on_disconnect(id, &disconnect);
+                Ok(())
             }
-            let frame = match conn.framer.next_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(error) => {
-                    self.refuse(id, error);
-                    return;
-                }
-            };
-            let result = match &mut conn.state {
-                State::Open(link) => {
-                    link.last_heard = self.now;
-                    self.on_frame(id, frame)
-                }
-                _ => self.on_connect(id, frame),
-            };
-            if let Err(refusal) = result {
-                self.refuse(id, refusal);
-                return;
-            }
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = result {
+            self.refuse(id, refusal);
         }
     }
 
     /// The socket took bytes.
     pub fn sent(&mut self, id: ConnId, bytes: usize) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        conn.outbox.sent(bytes);
+        let Some(mut client) = self.client(id) else { return };
+        client.conn.outbox.sent(bytes);
+        // Only what a window or a socket held back can go on.
+        if client.conn.link_mut().is_some_and(|link| link.hears_shard || !link.local_queue.is_empty()) {
+            client.note_ready();
+        }
         self.pause_full_outbox(id);
-        self.note_ready(id);
     }
 
     /// The driver lost the connection.
@@ -279,7 +272,10 @@ impl Gateway {
         discard_will: bool,
     ) {
         self.leave(id, &link);
-        self.propose_progress(&mut link);
+        if !link.progress.is_empty() {
+            let steps = std::mem::take(&mut link.progress);
+            self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
+        }
         let detach = Detach { session: link.session, expiry_s, discard_will, sent: link.sent() };
         self.intents.push_back(Intent::Detach { receipt, detach });
     }
@@ -297,14 +293,6 @@ impl Gateway {
     pub(super) fn forget_attaching(&mut self, id: ConnId, client_id: &ByteString) {
         if self.attaching.get(client_id) == Some(&id) {
             self.attaching.remove(client_id);
-        }
-    }
-
-    /// Proposes the steps that a link has gathered.
-    pub(super) fn propose_progress(&mut self, link: &mut Link) {
-        if !link.progress.is_empty() {
-            let steps = std::mem::take(&mut link.progress);
-            self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
         }
     }
 
@@ -361,10 +349,8 @@ impl Gateway {
 
     fn propose_all_progress(&mut self) {
         for id in std::mem::take(&mut self.progressed) {
-            let Some(Conn { state: State::Open(link), .. }) = self.conns.get_mut(&id) else { continue };
-            if !link.progress.is_empty() {
-                let steps = std::mem::take(&mut link.progress);
-                self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
+            if let Some(mut client) = self.client(id) {
+                client.propose_progress();
             }
         }
     }
@@ -451,7 +437,7 @@ impl Conn {
         let fits =
             self.packet_bytes_max == u32::MAX || codec::fit(version, &mut packet, self.packet_bytes_max);
         if fits {
-            codec::encode(version, &packet, &mut self.outbox.buffer);
+            codec::encode(version, &packet, self.outbox.buffer());
         }
         fits
     }

@@ -1,8 +1,8 @@
 //! CONNECT, and what it takes to answer it.
 
 use super::gateway::{Attaching, Gateway, State};
-use super::inbound::TOPIC_LIMITS;
 use super::intent::Intent;
+use super::publishing::{TOPIC_LIMITS, judge_message};
 use super::refuse::Refusal;
 use crate::auth::{Credentials, Decision, Permissions};
 use crate::base::ids::ConnId;
@@ -120,7 +120,7 @@ impl Gateway {
         permissions: &Permissions,
     ) -> Result<Will, Refusal> {
         let format = will.properties.payload_format;
-        self.judge_message(permissions, &will.topic, format, &will.payload).map_err(|reason| {
+        judge_message(&self.limits, permissions, &will.topic, format, &will.payload).map_err(|reason| {
             let limit = (reason == ReasonCode::TopicNameInvalid).then_some(TOPIC_LIMITS);
             Refusal { limit, ..Refusal::connect(reason, "its will is not a message that it may publish") }
         })?;
@@ -159,11 +159,6 @@ impl Gateway {
             self.intents.push_back(Intent::Progress { session, receipt: None, steps });
         }
         OldConnection::Sent(session, sent)
-    }
-
-    pub(super) fn topic_is_within_limits(&self, topic: &str) -> bool {
-        topic.len() <= usize::from(self.limits.topic_bytes_max)
-            && topic.bytes().filter(|byte| *byte == b'/').count() < usize::from(self.limits.topic_levels_max)
     }
 }
 

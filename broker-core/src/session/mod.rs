@@ -5,6 +5,7 @@
 //! [`Intent`]s, and carries out what routing answers.
 
 pub mod alias;
+mod client;
 pub mod confirm;
 mod gateway;
 mod handshake;
@@ -15,6 +16,7 @@ pub mod link;
 pub mod outbound;
 pub mod outbox;
 mod pause;
+mod publishing;
 mod refuse;
 pub mod window;
 

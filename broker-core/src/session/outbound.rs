@@ -1,8 +1,12 @@
 //! Messages on their way to connected clients.
 
 use super::alias::Naming;
-use super::gateway::{Conn, Gateway, PROGRESS_DELAY, State};
+use super::client::Client;
+use super::gateway::{Conn, Gateway, State};
+use super::hub::Route;
+use super::intent::Intent;
 use super::link::{Delivery, Link};
+use super::refuse::Refusal;
 use crate::auth::Action;
 use crate::base::ids::{ConnId, Incarnation, PacketId, Position};
 use crate::base::limits::Limits;
@@ -10,27 +14,53 @@ use crate::base::time::WallTime;
 use crate::codec::packet::{Ack, Packet, QoS, Version};
 use crate::codec::{PublishHead, ReasonCode};
 use crate::event::{DropReason, Event};
-use crate::face::TimerKind;
 use crate::message::Message;
 use crate::replication::{Owed, Receipt};
 use crate::shard::machine::read::Pending;
+use crate::shard::queue::Queued;
+use crate::shard::session::SessionRecord;
 use crate::shard::{Machine, Step};
 use bytestring::ByteString;
 use std::rc::Rc;
 
-/// How one message goes out on one connection.
+/// A message on its way to everybody who hears it. Its texts and payload may be slices of what was read; the first client that
+/// must keep it makes a copy for all.
+pub(super) struct Live<'m> {
+    message: &'m Rc<Message>,
+    kept: Option<Rc<Message>>,
+}
+
+impl<'m> Live<'m> {
+    /// A message that was read just now.
+    fn passing(message: &'m Rc<Message>) -> Self {
+        Live { message, kept: None }
+    }
+
+    /// A message that is kept already.
+    pub(super) fn kept(message: &'m Rc<Message>) -> Self {
+        Live { message, kept: Some(message.clone()) }
+    }
+
+    fn keep(&mut self) -> Rc<Message> {
+        self.kept.get_or_insert_with(|| Rc::new(Message::clone(self.message).owned())).clone()
+    }
+}
+
+/// How one subscription wants a message.
 #[derive(Clone, Copy)]
-struct Shape<'a> {
-    dup: bool,
-    qos: QoS,
-    retain: bool,
-    id: Option<PacketId>,
-    subscription_ids: &'a [u32],
+pub(super) struct Wish<'a> {
+    /// The QoS to deliver with.
+    pub(super) qos: QoS,
+    /// The RETAIN flag to send.
+    pub(super) retain: bool,
+    /// Subscription identifiers to send.
+    pub(super) ids: &'a [u32],
 }
 
 impl Gateway {
-    /// Hands a message that took effect to every connected clean session that hears it. True if there is one.
-    pub fn deliver_live(&mut self, message: &Rc<Message>) -> bool {
+    /// Hands a message that took effect to every connected clean session that hears it. True if there is one. `kept` tells
+    /// that the message has memory of its own.
+    pub fn deliver_live(&mut self, message: &Rc<Message>, kept: bool) -> bool {
         let mut routes = std::mem::take(&mut self.routes);
         let conns = &self.conns;
         let is_publisher = |id: ConnId| {
@@ -38,8 +68,11 @@ impl Gateway {
         };
         self.hub.routes(message, is_publisher, &mut routes);
         let matched = !routes.is_empty();
-        for route in routes.drain(..) {
-            self.deliver(route.conn, message, route.qos, route.retain, route.subscription_ids);
+        let mut live = if kept { Live::kept(message) } else { Live::passing(message) };
+        for Route { conn, qos, retain, subscription_ids } in routes.drain(..) {
+            if let Some(mut client) = self.client(conn) {
+                client.deliver(&mut live, Wish { qos, retain, ids: &subscription_ids });
+            }
         }
         self.routes = routes;
         matched
@@ -51,238 +84,225 @@ impl Gateway {
         session: Incarnation,
         message: &Rc<Message>,
         retain: bool,
-        ids: Vec<u32>,
+        ids: &[u32],
     ) {
-        if let Some(conn) = self.attached.get(&session) {
-            self.deliver(*conn, message, QoS::AtMostOnce, retain, ids);
-        }
-    }
-
-    /// Sends a message to a clean session (or QoS 0 to any), or queues it there if its window is full.
-    pub(super) fn deliver(
-        &mut self,
-        id: ConnId,
-        message: &Rc<Message>,
-        qos: QoS,
-        retain: bool,
-        ids: Vec<u32>,
-    ) {
-        let (wall, outbox_bytes_max) = (self.wall, self.limits.outbox_bytes_max as usize);
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let State::Open(link) = &mut conn.state else { return };
-        if qos == QoS::AtMostOnce {
-            let room = conn.outbox.bytes() + message.payload.len() <= outbox_bytes_max;
-            let shape = Shape { dup: false, qos, retain, id: None, subscription_ids: &ids };
-            let clean = conn.outbox.is_clean();
-            let result =
-                if room { write_publish(conn, message, shape, wall) } else { Err(DropReason::SlowConsumer) };
-            match result {
-                Ok(()) if clean => self.dirty.push(id),
-                Ok(()) => {}
-                Err(reason) => self.record_drop(id, message, reason),
-            }
-            return;
-        }
-        let delivery = Delivery { message: message.clone(), qos, retain, subscription_ids: ids };
-        if !has_room(link, &delivery, &self.limits) {
-            self.record_drop(id, message, DropReason::QueueFull);
-            return;
-        }
-        link.local_queue_bytes += message.size();
-        link.local_queue.push_back(delivery);
-        if link.local_queue.len() == 1 {
-            self.pump_local(id);
-        }
-    }
-
-    /// Sends what the window of a clean session lets through.
-    fn pump_local(&mut self, id: ConnId) {
-        let (wall, outbox_room) = (self.wall, self.limits.outbox_bytes_max as usize / 2);
-        loop {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            let State::Open(link) = &mut conn.state else { return };
-            if !link.local_may_go() || conn.outbox.bytes() > outbox_room {
-                return;
-            }
-            let Some(Delivery { message, qos, retain, subscription_ids }) = link.local_queue.pop_front()
-            else {
-                return;
-            };
-            link.local_queue_bytes -= message.size();
-            let packet = Some(link.local.next_id());
-            let shape = Shape { dup: false, qos, retain, id: packet, subscription_ids: &subscription_ids };
-            let clean = conn.outbox.is_clean();
-            match write_publish(conn, &message, shape, wall) {
-                Ok(()) => {
-                    if let State::Open(link) = &mut conn.state {
-                        link.local.send_publish(qos);
-                    }
-                    if clean {
-                        self.dirty.push(id);
-                    }
-                }
-                Err(reason) => self.record_drop(id, &message, reason),
-            }
+        let Some(conn) = self.attached.get(&session) else { return };
+        if let Some(mut client) = self.client(*conn) {
+            client.deliver(&mut Live::passing(message), Wish { qos: QoS::AtMostOnce, retain, ids });
         }
     }
 
     /// A session of the machine has something new in its queue.
     pub fn set_ready(&mut self, session: Incarnation) {
         let Some(&id) = self.attached.get(&session) else { return };
-        if let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) {
+        let Some(mut client) = self.client(id) else { return };
+        if let Some(link) = client.conn.link_mut() {
             link.hears_shard = true;
-            self.note_ready(id);
-        }
-    }
-
-    /// Notes that a connection may send more of its queues: something is new there, or the window or the socket has room again.
-    pub(super) fn note_ready(&mut self, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        if !std::mem::replace(&mut conn.ready, true) {
-            self.ready.push(id);
+            client.note_ready();
         }
     }
 
     /// Sends what the windows let through. One window serves both queues of a session, so both are looked at.
     pub fn pump(&mut self, machine: &Machine) {
         while let Some(id) = self.ready.pop() {
-            self.pump_local(id);
-            if self.conns.get_mut(&id).and_then(Conn::link_mut).is_some_and(|link| link.hears_shard) {
-                self.hasten_progress(id, machine);
-                self.pump_shard(id, machine);
-            }
+            let Some(mut client) = self.client(id) else { continue };
+            client.pump_local();
+            let hears_shard = client.conn.link_mut().is_some_and(|link| link.hears_shard);
+            let result = if hears_shard { client.pump_shard(machine) } else { Ok(()) };
             // Not before: what is dropped on the way (it expired, it is too large) makes the connection ready again.
-            if let Some(conn) = self.conns.get_mut(&id) {
-                conn.ready = false;
+            client.conn.ready = false;
+            if let Err(refusal) = result {
+                self.refuse(id, refusal);
             }
         }
     }
+}
 
-    /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count
-    /// against the limits for long.
-    fn hasten_progress(&mut self, id: ConnId, machine: &Machine) {
-        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        let Some(record) = machine.session(link.session.incarnation).filter(|_| !link.progress.is_empty())
-        else {
-            return;
-        };
-        let (messages, bytes) = record.queue.backlog();
-        if messages >= self.limits.queue_messages_max / 2 || bytes >= self.limits.queue_bytes_max / 2 {
-            self.propose_progress_of(id);
+impl Client<'_> {
+    /// Sends a message to a clean session (or QoS 0 to any), or queues it there if its window is full.
+    pub(super) fn deliver(&mut self, live: &mut Live<'_>, wish: Wish<'_>) {
+        let State::Open(link) = &self.conn.state else { return };
+        let message = live.message;
+        let waiting = self.conn.outbox.bytes();
+        if wish.qos == QoS::AtMostOnce {
+            let room = waiting + message.payload.len() <= self.limits.outbox_bytes_max as usize;
+            let result =
+                if room { self.write(message, wish, None, false) } else { Err(DropReason::SlowConsumer) };
+            if let Err(reason) = result {
+                self.record_drop(message, reason);
+            }
+        } else if link.local_queue.is_empty() && link.local_may_go() && waiting <= self.outbox_room() {
+            self.send_local(message, wish);
+        } else if has_room(link, message, self.limits) {
+            let delivery = Delivery {
+                message: live.keep(),
+                qos: wish.qos,
+                retain: wish.retain,
+                subscription_ids: wish.ids.to_vec(),
+            };
+            let link = self.link();
+            link.local_queue_bytes += message.size();
+            link.local_queue.push_back(delivery);
+        } else {
+            self.record_drop(message, DropReason::QueueFull);
         }
     }
 
-    fn pump_shard(&mut self, id: ConnId, machine: &Machine) {
-        let (wall, outbox_room) = (self.wall, self.limits.outbox_bytes_max as usize / 2);
+    /// Sends what the window of a clean session lets through.
+    fn pump_local(&mut self) {
         loop {
-            let Some(conn) = self.conns.get_mut(&id) else { return };
-            let State::Open(link) = &mut conn.state else { return };
-            let session = link.session.incarnation;
-            let Some(record) = machine.session(session) else { return };
+            let room = self.conn.outbox.bytes() <= self.outbox_room();
+            let Some(link) = self.conn.link_mut().filter(|link| room && link.local_may_go()) else { return };
+            let Some(delivery) = link.local_queue.pop_front() else { return };
+            let Delivery { message, qos, retain, subscription_ids } = delivery;
+            link.local_queue_bytes -= message.size();
+            self.send_local(&message, Wish { qos, retain, ids: &subscription_ids });
+        }
+    }
+
+    /// Sends the next message of a clean session, which the window lets through.
+    fn send_local(&mut self, message: &Message, wish: Wish<'_>) {
+        let packet = self.link().local.next_id();
+        match self.write(message, wish, Some(packet), false) {
+            Ok(()) => {
+                self.link().local.send_publish(wish.qos);
+            }
+            Err(reason) => self.record_drop(message, reason),
+        }
+    }
+
+    /// Sends what the window of a session of the machine lets through.
+    fn pump_shard(&mut self, machine: &Machine) -> Result<(), Refusal> {
+        let Some(link) = self.conn.link_mut() else { return Ok(()) };
+        let Some(record) = machine.session(link.session.incarnation) else { return Ok(()) };
+        self.hasten_progress(record);
+        loop {
+            let waiting = self.conn.outbox.bytes();
+            let room = waiting <= self.outbox_room();
+            let link = self.link();
             let position = link.shard.next();
-            if position < record.queue.base() {
-                link.shard.skip();
-                continue;
-            }
-            let Some(pending) = machine.pending(session, position) else { return };
+            let Some(pending) = machine.pending(record, position) else { return Ok(()) };
             if position >= record.send_end() {
-                self.propose_progress_of(id);
-                return;
+                self.propose_progress();
+                return Ok(());
             }
-            if matches!(pending, Pending::Done) {
-                link.shard.skip();
-                continue;
-            }
-            if position < link.dropped || link.quota() == 0 || conn.outbox.bytes() > outbox_room {
-                return;
+            let held_back = position < link.dropped || link.quota() == 0 || !room;
+            if held_back && !matches!(pending, Pending::Done) {
+                return Ok(());
             }
             match pending {
-                Pending::Done => {}
+                Pending::Done => link.shard.skip(),
                 Pending::Release => {
                     let packet = link.shard.send_release();
-                    self.send(id, Packet::PubRel(Ack::new(packet, ReasonCode::Success)));
+                    self.send(Packet::PubRel(Ack::new(packet, ReasonCode::Success)))?;
                 }
                 Pending::Message { queued, message, maybe_sent } => {
-                    let shape = Shape {
-                        dup: maybe_sent,
-                        qos: queued.qos,
-                        retain: queued.retain,
-                        id: Some(link.shard.next_id()),
-                        subscription_ids: &queued.subscription_ids,
-                    };
-                    let clean = conn.outbox.is_clean();
-                    let result = write_publish(conn, message, shape, wall);
-                    let State::Open(link) = &mut conn.state else { return };
-                    match result {
-                        Ok(()) => {
-                            link.shard.send_publish(queued.qos);
-                            if clean {
-                                self.dirty.push(id);
-                            }
-                        }
-                        Err(reason) => {
-                            self.record_drop(id, message, reason);
-                            self.drop_from(id, position, machine);
-                            return;
-                        }
+                    if let Err(reason) = self.send_queued(queued, message, maybe_sent) {
+                        self.record_drop(message, reason);
+                        self.drop_from(position, record, machine);
+                        return Ok(());
                     }
                 }
             }
         }
     }
 
-    /// Writes down that the message at `position`, and those behind it that have expired too, are dropped. Nothing behind them is sent
-    /// before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them.
-    fn drop_from(&mut self, id: ConnId, position: Position, machine: &Machine) {
-        let session = self.link(id).session;
+    /// Sends the next message of the shard's queue, which the window lets through.
+    fn send_queued(
+        &mut self,
+        queued: &Queued,
+        message: &Message,
+        maybe_sent: bool,
+    ) -> Result<(), DropReason> {
+        let wish = Wish { qos: queued.qos, retain: queued.retain, ids: &queued.subscription_ids };
+        let packet = self.link().shard.next_id();
+        self.write(message, wish, Some(packet), maybe_sent)?;
+        self.link().shard.send_publish(queued.qos);
+        Ok(())
+    }
+
+    /// Writes down that the message at `position`, and those behind it that may not be sent either, are dropped. Nothing behind them
+    /// is sent before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them.
+    fn drop_from(&mut self, position: Position, record: &SessionRecord, machine: &Machine) {
         let mut next = position.next();
-        while let Some(Pending::Message { message, maybe_sent: false, .. }) =
-            machine.pending(session.incarnation, next)
-            && message.is_expired(self.wall)
+        while let Some(Pending::Message { message, maybe_sent: false, .. }) = machine.pending(record, next)
+            && let Err(reason) = self.admit(message, false)
         {
-            self.record_drop(id, message, DropReason::Expired);
+            self.record_drop(message, reason);
             next = next.next();
         }
-        let link = self.link(id);
+        let receipt = Some(Receipt::new(self.id, Owed::Next));
+        let link = self.link();
         link.dropped = next;
-        let mut steps = std::mem::take(&mut link.progress);
+        let (session, mut steps) = (link.session, std::mem::take(&mut link.progress));
         steps.extend((position.0..next.0).map(|dropped| (Position(dropped), Step::Done)));
-        let receipt = Some(Receipt::new(id, Owed::Next));
-        self.intents.push_back(super::Intent::Progress { session, receipt, steps });
+        self.intents.push_back(Intent::Progress { session, receipt, steps });
     }
 
-    fn propose_progress_of(&mut self, id: ConnId) {
-        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        if !link.progress.is_empty() {
-            let (session, steps) = (link.session, std::mem::take(&mut link.progress));
-            self.intents.push_back(super::Intent::Progress { session, receipt: None, steps });
+    /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count
+    /// against the limits for long.
+    fn hasten_progress(&mut self, record: &SessionRecord) {
+        let (messages, bytes) = record.queue.backlog();
+        if messages >= self.limits.queue_messages_max / 2 || bytes >= self.limits.queue_bytes_max / 2 {
+            self.propose_progress();
         }
     }
 
-    /// Sends a packet that is not PUBLISH. A client that does not take even the shortest form of what it asked for is of
-    /// no use to itself. \[MQTT-3.1.2-24\]
-    pub(super) fn send(&mut self, id: ConnId, packet: Packet) {
-        let Some(conn) = self.conns.get_mut(&id) else { return };
-        let (State::Open(link) | State::Frozen(link)) = &conn.state else { return };
-        if conn.outbox.is_clean() {
-            self.dirty.push(id);
-        }
-        if !conn.write(link.version, packet) {
-            self.close(id, ReasonCode::PacketTooLarge, "an answer is larger than its Maximum Packet Size");
-        }
+    /// QoS 1 and 2 stay queued while so many bytes wait for the socket.
+    fn outbox_room(&self) -> usize {
+        self.limits.outbox_bytes_max as usize / 2
     }
 
-    /// Notes that a connection has progress to be written down within [`PROGRESS_DELAY`].
-    pub(super) fn note_progress(&mut self, id: ConnId) {
-        self.progressed.push(id);
-        if self.timers.get(TimerKind::Progress).is_none() {
-            self.timers.set(TimerKind::Progress, self.now + PROGRESS_DELAY);
-        }
-    }
-
-    fn record_drop(&mut self, id: ConnId, message: &Message, reason: DropReason) {
-        let client_id = self.conns.get_mut(&id).and_then(Conn::link_mut).map(|link| link.client_id.clone());
+    fn record_drop(&mut self, message: &Message, reason: DropReason) {
+        let client_id = self.conn.client_id().cloned();
         self.event(drop_event(client_id, message, reason));
+    }
+
+    /// Whether a message may be sent to this client now, whatever its size.
+    fn admit(&self, message: &Message, maybe_sent: bool) -> Result<(), DropReason> {
+        let State::Open(link) = &self.conn.state else { return Err(DropReason::SessionEnded) };
+        // What may have been sent already is sent again to the end. [MQTT-4.3.3-7, -13]
+        if !maybe_sent && message.is_expired(self.wall) {
+            return Err(DropReason::Expired);
+        }
+        if !link.permissions.allows(Action::Subscribe, &message.topic) {
+            return Err(DropReason::NotAuthorized);
+        }
+        Ok(())
+    }
+
+    /// Appends a PUBLISH to the connection's outbox, or says why the message may not be sent to this client now; nothing has
+    /// changed then.
+    fn write(
+        &mut self,
+        message: &Message,
+        wish: Wish<'_>,
+        id: Option<PacketId>,
+        maybe_sent: bool,
+    ) -> Result<(), DropReason> {
+        self.admit(message, maybe_sent)?;
+        let State::Open(link) = &self.conn.state else { return Err(DropReason::SessionEnded) };
+        let version = link.version;
+        let naming = match version {
+            Version::V3 => Naming::Plain,
+            Version::V5 => link.aliases_out.name(&message.topic),
+        };
+        let head = head(message, wish, id, maybe_sent, self.wall);
+        let max = self.conn.packet_bytes_max;
+        let fits = |naming| head.named(naming).packet_bytes(version) <= max as usize;
+        // A new alias makes this one packet longer. It is not worth the message.
+        let naming = match naming {
+            _ if max == u32::MAX || fits(naming) => naming,
+            Naming::Introduce(_) if fits(Naming::Plain) => Naming::Plain,
+            _ => return Err(DropReason::PacketTooLarge), // [MQTT-3.1.2-25]
+        };
+        self.mark_dirty();
+        if let Naming::Introduce(alias) = naming {
+            self.link().aliases_out.introduce(&message.topic, alias);
+        }
+        head.named(naming).encode(version, self.conn.outbox.buffer());
+        self.conn.outbox.payload(&message.payload);
+        Ok(())
     }
 }
 
@@ -296,58 +316,28 @@ pub fn drop_event(client_id: Option<ByteString>, message: &Message, reason: Drop
     }
 }
 
-fn has_room(link: &Link, delivery: &Delivery, limits: &Limits) -> bool {
-    let bytes = link.local_queue_bytes + delivery.message.size();
+fn has_room(link: &Link, message: &Message, limits: &Limits) -> bool {
+    let bytes = link.local_queue_bytes + message.size();
     link.local_queue.len() < limits.queue_messages_max as usize && bytes <= limits.queue_bytes_max
 }
 
-/// Appends a PUBLISH to the connection's outbox, or says why the message may not be sent to this client now; nothing has
-/// changed then.
-fn write_publish(
-    conn: &mut Conn,
-    message: &Message,
-    shape: Shape<'_>,
+fn head<'a>(
+    message: &'a Message,
+    wish: Wish<'a>,
+    id: Option<PacketId>,
+    dup: bool,
     wall: WallTime,
-) -> Result<(), DropReason> {
-    let State::Open(link) = &mut conn.state else { return Err(DropReason::SessionEnded) };
-    // What may have been sent already is sent again to the end. [MQTT-4.3.3-7, -13]
-    if !shape.dup && message.is_expired(wall) {
-        return Err(DropReason::Expired);
-    }
-    if !link.permissions.allows(Action::Subscribe, &message.topic) {
-        return Err(DropReason::NotAuthorized);
-    }
-    let naming = match link.version {
-        Version::V3 => Naming::Plain,
-        Version::V5 => link.aliases_out.name(&message.topic),
-    };
-    let head = head(message, shape, wall);
-    let fits = |naming| head.named(naming).packet_bytes(link.version) <= conn.packet_bytes_max as usize;
-    // A new alias makes this one packet longer. It is not worth the message.
-    let naming = match naming {
-        _ if conn.packet_bytes_max == u32::MAX || fits(naming) => naming,
-        Naming::Introduce(_) if fits(Naming::Plain) => Naming::Plain,
-        _ => return Err(DropReason::PacketTooLarge), // [MQTT-3.1.2-25]
-    };
-    if let Naming::Introduce(alias) = naming {
-        link.aliases_out.introduce(&message.topic, alias);
-    }
-    head.named(naming).encode(link.version, &mut conn.outbox.buffer);
-    conn.outbox.payload(&message.payload);
-    Ok(())
-}
-
-fn head<'a>(message: &'a Message, shape: Shape<'a>, wall: WallTime) -> PublishHead<'a> {
+) -> PublishHead<'a> {
     PublishHead {
-        dup: shape.dup,
-        qos: shape.qos,
-        retain: shape.retain,
+        dup,
+        qos: wish.qos,
+        retain: wish.retain,
         topic: message.topic.as_str(),
-        id: shape.id,
+        id,
         properties: &message.properties,
         message_expiry_s: message.expiry_left_s(wall),
         topic_alias: None,
-        subscription_ids: shape.subscription_ids,
+        subscription_ids: wish.ids,
         payload_bytes: message.payload.len(),
     }
 }

@@ -5,22 +5,35 @@ use bytes::{Bytes, BytesMut};
 /// A payload of at least so many bytes goes out as a shared slice instead of being copied behind its header.
 pub const SHARE_PAYLOAD_BYTES: usize = 2_048;
 
+/// At most so many bytes are reserved before they are written.
+const EXPECTED_BYTES_MAX: usize = 64 * 1024;
+
 /// The outgoing bytes of one connection.
 #[derive(Debug, Default)]
 pub struct Outbox {
     /// What is being encoded; whole packets, or the head of one whose payload follows as a segment.
-    pub buffer: BytesMut,
+    buffer: BytesMut,
     segments: Vec<Bytes>,
     /// Handed out, and not yet taken by the socket.
     unsent: usize,
     gathered: usize,
+    /// How long the last segment was: the next one is likely to be as long.
+    expected: usize,
 }
 
 impl Outbox {
+    /// Where to encode the next packet, or the head of one.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        if self.buffer.capacity() == 0 {
+            self.buffer.reserve(self.expected);
+        }
+        &mut self.buffer
+    }
+
     /// Appends a payload behind the head that was written to `buffer`.
     pub fn payload(&mut self, payload: &Bytes) {
         if payload.len() < SHARE_PAYLOAD_BYTES {
-            self.buffer.extend_from_slice(payload);
+            self.buffer().extend_from_slice(payload);
             return;
         }
         self.close_segment();
@@ -54,6 +67,7 @@ impl Outbox {
         if !self.buffer.is_empty() {
             // A fresh buffer, not a split one: an idle connection is to own no memory here.
             let segment = std::mem::take(&mut self.buffer).freeze();
+            self.expected = segment.len().min(EXPECTED_BYTES_MAX);
             self.gathered += segment.len();
             self.segments.push(segment);
         }
@@ -67,7 +81,7 @@ mod tests {
     #[test]
     fn large_payloads_are_shared_and_everything_is_counted_until_it_is_sent() {
         let mut outbox = Outbox::default();
-        outbox.buffer.extend_from_slice(b"head");
+        outbox.buffer().extend_from_slice(b"head");
         outbox.payload(&Bytes::from_static(b"small"));
         let large = Bytes::from(vec![7; SHARE_PAYLOAD_BYTES]);
         outbox.payload(&large);

@@ -45,7 +45,7 @@ impl Gateway {
     pub(super) fn refuse(&mut self, id: ConnId, refusal: impl Into<Refusal>) {
         let Refusal { reason, why, limit } = refusal.into();
         let Some(conn) = self.conns.get(&id) else { return };
-        let open = matches!(conn.state, State::Open(_));
+        let open = matches!(conn.state, State::Open(_) | State::Frozen(_));
         if let Some(limit) = limit {
             self.limit_reached(limit, id);
         }

@@ -1,6 +1,7 @@
 //! A topic name: where a message is published.
 
 use crate::base::text;
+use crate::codec::packet::Publish;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -26,6 +27,15 @@ impl TopicName {
             Some(_) => Err(TopicError::WildcardInName),
             None => Ok(TopicName(text)),
         }
+    }
+
+    /// The topic of a PUBLISH that was decoded and has one: it was parsed then.
+    ///
+    /// # Panics
+    /// In debug builds, if it is not valid.
+    pub(crate) fn of_decoded(publish: &Publish) -> Self {
+        debug_assert!(TopicName::parse(publish.topic.clone()).is_ok(), "the codec takes no other");
+        TopicName(publish.topic.clone())
     }
 
     /// The same name in memory of its own, for a name that is kept longer than the packet it came in.

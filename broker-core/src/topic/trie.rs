@@ -86,6 +86,10 @@ impl<K: Ord, V> SubscriptionTrie<K, V> {
         if let Some(subscribers) = self.exact.get(topic.as_str()) {
             subscribers.for_each(&mut visit);
         }
+        let root = self.wild.node(ROOT);
+        if root.children.is_empty() && root.content.is_empty() {
+            return;
+        }
         let mut walk = Walk { tree: &self.wild, topic, at: ROOT, next: 0 };
         loop {
             walk.visit_node(&mut visit);
@@ -235,7 +239,10 @@ impl<'t, K: Ord, V> Walk<'t, K, V> {
     }
 
     fn level(&self) -> Option<&'t str> {
-        self.topic.as_str().get(self.next..)?.split('/').next()
+        let rest = self.topic.as_str().get(self.next..)?;
+        // '/' is one byte and no part of another character.
+        let end = rest.bytes().position(|byte| byte == b'/');
+        Some(end.map_or(rest, |end| &rest[..end]))
     }
 
     /// A wildcard in the first level does not match a topic that begins with `$`. \[MQTT-4.7.2-1\]

@@ -57,8 +57,8 @@ impl Machine {
     }
 
     /// What a position of a session's queue asks for; `None` at the tail.
-    pub fn pending(&self, session: Incarnation, position: Position) -> Option<Pending<'_>> {
-        let queue: &Queue = &self.sessions.get(&session)?.queue;
+    pub fn pending<'m>(&'m self, session: &'m SessionRecord, position: Position) -> Option<Pending<'m>> {
+        let queue: &Queue = &session.queue;
         if position < queue.base() {
             // A connection that was held back at the end of its span, while others finished what comes next, is behind.
             return Some(Pending::Done);
@@ -77,6 +77,9 @@ impl Machine {
     /// Whether a message of this topic and QoS leaves a trace in the machine: it is wanted by a durable session or a shared subscription.
     pub fn wants(&self, topic: &TopicName) -> bool {
         let mut wanted = false;
+        if self.routes.is_empty() && self.group_routes.is_empty() {
+            return false;
+        }
         self.routes.for_each_match(topic, |_, subscription| {
             wanted |= subscription.options.qos > QoS::AtMostOnce;
         });
