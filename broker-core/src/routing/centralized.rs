@@ -13,7 +13,8 @@ use crate::event::Event;
 use crate::face::{Durability, Output, Snapshot, TimerKind};
 use crate::message::Message;
 use crate::replication::{Committed, LocalGroup, Receipt};
-use crate::session::confirm::{Answer, ResumeFrom};
+use crate::session::attach::ResumeFrom;
+use crate::session::confirm::Answer;
 use crate::session::{Gateway, Intent};
 use crate::shard::machine::due::ALIVE_INTERVAL;
 use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, QueueLimits, Verdict};
@@ -342,15 +343,8 @@ impl Centralized {
                 let live = effects::carry_out(effects, gateway);
                 effects::confirm_publish(receipt, committed, &verdict, live, gateway);
             }
-            (Ticket::Attach { receipt }, Some(Verdict::Attached { session, present })) => {
-                let record = self.machine.session(session.incarnation).expect("it was just attached");
-                let (base, sent) = (record.queue.base(), record.queue.sent());
-                let from = ResumeFrom { durable: record.durable, base, sent };
-                gateway.confirm_attach(receipt, committed, session, present, from);
-            }
-            (Ticket::Attach { receipt }, _) => {
-                gateway.limit_reached("sessions_max", receipt.conn());
-                gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
+            (Ticket::Attach { receipt }, verdict) => {
+                self.confirm_attach(receipt, committed, verdict.as_ref(), gateway);
             }
             (Ticket::Release { receipt }, Some(Verdict::Released { known })) => {
                 let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
@@ -370,6 +364,25 @@ impl Centralized {
             (Ticket::Publish { .. } | Ticket::Release { .. } | Ticket::Unsubscribe { .. }, _) => {}
         }
         effects::carry_out(effects, gateway);
+    }
+
+    /// CONNACK.
+    fn confirm_attach(
+        &self,
+        receipt: Receipt,
+        committed: Committed,
+        verdict: Option<&Verdict>,
+        gateway: &mut Gateway,
+    ) {
+        let Some(&Verdict::Attached { session, present }) = verdict else {
+            gateway.limit_reached("sessions_max", receipt.conn());
+            gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
+            return;
+        };
+        let record = self.machine.session(session.incarnation).expect("it was just attached");
+        let (base, sent) = (record.queue.base(), record.queue.sent());
+        let from = ResumeFrom { durable: record.durable, base, sent };
+        gateway.confirm_attach(receipt, committed, session, present, from);
     }
 
     /// Sends an answer that changes nothing.

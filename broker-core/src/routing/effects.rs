@@ -3,11 +3,11 @@
 use super::ticket::{AskedFilter, GivenUpFilter};
 use crate::codec::ReasonCode;
 use crate::codec::packet::{QoS, RetainHandling};
-use crate::event::{DropReason, Event};
+use crate::event::Event;
 use crate::replication::{Committed, Receipt};
 use crate::session::Gateway;
 use crate::session::confirm::Answer;
-use crate::session::outbound::drop_event;
+use crate::session::outbound::{drop_event, limit_behind};
 use crate::shard::{Effect, Machine, Verdict};
 
 /// Shows connected clients what came of an entry. True if a connected clean session heard a message.
@@ -24,12 +24,7 @@ pub(super) fn carry_out(effects: &mut Vec<Effect>, gateway: &mut Gateway) -> boo
             Effect::Ended { client_id, why, .. } => gateway.event(Event::SessionEnded { client_id, why }),
             Effect::WillSent { client_id } => gateway.event(Event::WillSent { client_id }),
             Effect::Dropped { client_id, message, reason } => {
-                let limit = match reason {
-                    DropReason::QueueFull => Some("queue_messages_max or queue_bytes_max"),
-                    DropReason::RetainedFull => Some("retained_messages_max or retained_bytes_max"),
-                    _ => None,
-                };
-                if let Some(limit) = limit {
+                if let Some(limit) = limit_behind(reason) {
                     let client_id = client_id.clone().or(Some(message.publisher.clone()));
                     gateway.event(Event::LimitReached { limit, client_id });
                 }

@@ -11,13 +11,13 @@ pub struct Incoming {
 }
 
 impl Incoming {
-    /// Sets an alias. `Err` if it is above `max`. \[MQTT-3.3.2-9\]
-    pub fn set(&mut self, alias: NonZeroU16, topic: TopicName, max: u16) -> Result<(), OutOfRange> {
+    /// Sets an alias, or takes it away. `Err` if it is above `max`. \[MQTT-3.3.2-9\]
+    pub fn set(&mut self, alias: NonZeroU16, topic: Option<TopicName>, max: u16) -> Result<(), OutOfRange> {
         let index = slot(alias, max)?;
         if self.topics.len() <= index {
             self.topics.resize(index + 1, None);
         }
-        self.topics[index] = Some(topic);
+        self.topics[index] = topic;
         Ok(())
     }
 
@@ -103,9 +103,11 @@ mod tests {
     #[test]
     fn an_alias_that_was_not_set_names_nothing_and_one_above_the_maximum_is_refused() {
         let mut aliases = Incoming::default();
-        assert_eq!(aliases.set(alias(3), topic("a"), 2), Err(OutOfRange));
-        assert_eq!(aliases.set(alias(2), topic("a"), 2), Ok(()));
+        assert_eq!(aliases.set(alias(3), Some(topic("a")), 2), Err(OutOfRange));
+        assert_eq!(aliases.set(alias(2), Some(topic("a")), 2), Ok(()));
         assert_eq!(aliases.get(alias(1), 2), Ok(None));
         assert_eq!(aliases.get(alias(2), 2), Ok(Some(&topic("a"))));
+        assert_eq!(aliases.set(alias(2), None, 2), Ok(()));
+        assert_eq!(aliases.get(alias(2), 2), Ok(None));
     }
 }

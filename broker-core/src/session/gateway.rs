@@ -5,7 +5,7 @@ use super::inbound::Taken;
 use super::intent::Intent;
 use super::link::Link;
 use super::outbox::Outbox;
-use super::pause::{Pause, Pauses};
+use super::pause::Pauses;
 use super::refuse::Refusal;
 use crate::auth::Permissions;
 use crate::base::ids::{ConnId, Incarnation};
@@ -144,7 +144,11 @@ impl Gateway {
 
     /// A connection was accepted by the driver.
     pub fn open(&mut self, id: ConnId, peer: String) {
-        if self.stopping || self.conns.len() >= self.limits.connections_max as usize + UNANSWERED_MAX {
+        let full = self.conns.len() >= self.limits.connections_max as usize + UNANSWERED_MAX;
+        if full {
+            self.event(Event::LimitReached { limit: "connections_max", client_id: None });
+        }
+        if full || self.stopping {
             self.out.push(Output::CloseClient { conn: id });
             return;
         }
@@ -293,65 +297,6 @@ impl Gateway {
     pub(super) fn forget_attaching(&mut self, id: ConnId, client_id: &ByteString) {
         if self.attaching.get(client_id) == Some(&id) {
             self.attaching.remove(client_id);
-        }
-    }
-
-    /// Looks after the connections whose time has come. True if routing has something to look after too.
-    pub fn wake(&mut self) -> bool {
-        let mut expiry = false;
-        while let Some(kind) = self.timers.pop_due(self.now) {
-            match kind {
-                TimerKind::ConnectTimeout(id) => self.end_handshake(id),
-                TimerKind::KeepAlive(id) => self.check_silence(id),
-                TimerKind::Progress => self.propose_all_progress(),
-                TimerKind::Expiry => expiry = true,
-            }
-        }
-        expiry
-    }
-
-    /// A connection that is not open by now ends. If CONNECT came, it is not the client that is late.
-    fn end_handshake(&mut self, id: ConnId) {
-        match self.conns.get(&id).map(|conn| &conn.state) {
-            Some(State::AwaitingConnect) => {
-                self.close(id, ReasonCode::ProtocolError, "it sent no CONNECT in time");
-            }
-            Some(State::Authenticating(_) | State::Attaching(_)) => {
-                let why = "CONNECT could not be answered in time";
-                self.refuse(id, Refusal::connect(ReasonCode::ServerBusy, why));
-            }
-            Some(State::Open(_) | State::Frozen(_) | State::Closing) | None => {}
-        }
-    }
-
-    /// Ends the connections of these sessions: what they do cannot be written down.
-    pub fn close_sessions(&mut self, sessions: impl Iterator<Item = Incarnation>) {
-        let conns: Vec<ConnId> =
-            sessions.filter_map(|session| self.attached.get(&session).copied()).collect();
-        for id in conns {
-            self.close(id, ReasonCode::ServerBusy, "what it does cannot be written to disk");
-        }
-    }
-
-    /// Closes a client that was silent for one and a half times its keep alive; looks again later if it was not. \[MQTT-3.1.2-22\]
-    fn check_silence(&mut self, id: ConnId) {
-        let Some(Conn { state: State::Open(link), pauses, .. }) = self.conns.get(&id) else { return };
-        let Some(silence_max) = link.silence_max else { return };
-        // Who is not listened to is not silent.
-        let last_heard = if pauses.has(Pause::Log) { self.now } else { link.last_heard };
-        let end = last_heard + silence_max;
-        if end > self.now {
-            self.timers.set(TimerKind::KeepAlive(id), end);
-        } else {
-            self.close(id, ReasonCode::KeepAliveTimeout, "it was silent for 1.5 times its keep alive");
-        }
-    }
-
-    fn propose_all_progress(&mut self) {
-        for id in std::mem::take(&mut self.progressed) {
-            if let Some(mut client) = self.client(id) {
-                client.propose_progress();
-            }
         }
     }
 

@@ -170,7 +170,8 @@ fn check_connect(connect: &Connect, client_id_bytes_max: usize) -> Result<(), Re
         return not_valid("a client without an identifier must ask for a clean session");
     }
     if connect.client_id.len() > client_id_bytes_max {
-        return not_valid("the client identifier is longer than client_id_bytes_max");
+        let reason = ReasonCode::ClientIdentifierNotValid;
+        return Err(Refusal::limit("client_id_bytes_max", reason));
     }
     if connect.properties.auth_method.is_some() {
         return Err(Refusal::connect(

@@ -5,6 +5,7 @@
 //! [`Intent`]s, and carries out what routing answers.
 
 pub mod alias;
+pub mod attach;
 mod client;
 pub mod confirm;
 mod gateway;
@@ -18,6 +19,7 @@ pub mod outbox;
 mod pause;
 mod publishing;
 mod refuse;
+mod wake;
 pub mod window;
 
 pub use gateway::Gateway;

@@ -254,6 +254,9 @@ impl Client<'_> {
     }
 
     fn record_drop(&mut self, message: &Message, reason: DropReason) {
+        if let Some(limit) = limit_behind(reason) {
+            self.limit_reached(limit);
+        }
         let client_id = self.conn.client_id().cloned();
         self.event(drop_event(client_id, message, reason));
     }
@@ -303,6 +306,21 @@ impl Client<'_> {
         head.named(naming).encode(version, self.conn.outbox.buffer());
         self.conn.outbox.payload(&message.payload);
         Ok(())
+    }
+}
+
+/// The limit that made a message not reach a session, if one did.
+pub fn limit_behind(reason: DropReason) -> Option<&'static str> {
+    match reason {
+        DropReason::QueueFull => Some("queue_messages_max or queue_bytes_max"),
+        DropReason::SlowConsumer => Some("outbox_bytes_max"),
+        DropReason::RetainedFull => Some("retained_messages_max or retained_bytes_max"),
+        DropReason::Expired
+        | DropReason::SessionEnded
+        | DropReason::Unsubscribed
+        | DropReason::NotAuthorized
+        | DropReason::PacketTooLarge
+        | DropReason::Refused => None,
     }
 }
 

@@ -85,7 +85,8 @@ impl Client<'_> {
 
     /// The topic of a PUBLISH, by name or by alias.
     fn resolve_topic(&mut self, publish: &Publish) -> Result<TopicName, Refusal> {
-        let max = self.limits.topic_alias_max;
+        let limits = self.limits;
+        let max = limits.topic_alias_max;
         let out_of_range =
             |_| violation(ReasonCode::TopicAliasInvalid, "a topic alias above Topic Alias Maximum");
         let link = self.link();
@@ -98,7 +99,9 @@ impl Client<'_> {
             (false, alias) => {
                 let topic = TopicName::of_decoded(publish);
                 if let Some(alias) = alias {
-                    link.aliases_in.set(alias, topic.owned(), max).map_err(out_of_range)?;
+                    // What is too long is refused, and not kept either.
+                    let kept = limits.allow_topic(topic.as_str()).then(|| topic.owned());
+                    link.aliases_in.set(alias, kept, max).map_err(out_of_range)?;
                 }
                 Ok(topic)
             }

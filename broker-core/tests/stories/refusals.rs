@@ -10,7 +10,7 @@ use broker_core::limits::Limits;
 use broker_core::topic::{TopicFilter, TopicName};
 use bytes::Bytes;
 use insta::assert_snapshot;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 const QOS0: QoS = QoS::AtMostOnce;
@@ -161,5 +161,24 @@ fn a_client_that_takes_no_packet_large_enough_is_let_go() {
     bench.send("suback", subscribe_all(&["a/#/b", "b", "c", "d", "e", "f", "g", "h"]));
     let many: Vec<&'static str> = vec!["x"; 25];
     bench.send("suback", subscribe_all(&many));
+    assert_snapshot!(bench.timeline());
+}
+
+#[test]
+fn an_alias_of_a_topic_that_is_too_deep_is_not_kept() {
+    let mut bench = Bench::with_limits(Limits { topic_levels_max: 2, ..Limits::default() });
+    bench.tells_events = true;
+    let aliased = |topic: &'static str, id| {
+        let Packet::Publish(mut packet) = publish(topic, "x", QOS1, id) else {
+            unreachable!("it is a PUBLISH")
+        };
+        packet.properties.topic_alias = NonZeroU16::new(1);
+        Packet::Publish(packet)
+    };
+    bench.connect("pub", clean("p"));
+    bench.send("pub", aliased("a/b", 1));
+    bench.send("pub", aliased("", 2));
+    bench.send("pub", aliased("a/b/c", 3));
+    bench.send("pub", aliased("", 4));
     assert_snapshot!(bench.timeline());
 }
