@@ -1,0 +1,47 @@
+//! Pages of `docs/` that say what the code says. `UPDATE_DOCS=1 cargo test -p chaos-scenarios --test documents` writes them anew.
+
+use chaos_scenarios::checkers;
+use chaos_scenarios::stories;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Holds a generated part of a page, between two marks, to what the code says.
+fn hold(page: &str, mark: &str, generated: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(&path).expect("the page is there");
+    let (begin, end) = (format!("<!-- {mark}: begin -->\n"), format!("<!-- {mark}: end -->"));
+    let from = text.find(&begin).expect("the page has the mark of the beginning") + begin.len();
+    let to = text.find(&end).expect("the page has the mark of the end");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let updated = [&text[..from], generated, &text[to..]].concat();
+        std::fs::write(&path, updated).expect("the page can be written");
+    } else {
+        assert_eq!(
+            &text[from..to],
+            generated,
+            "docs/{page} is out of date; run this test with UPDATE_DOCS=1"
+        );
+    }
+}
+
+#[test]
+fn the_page_of_invariants_lists_every_checker() {
+    let mut table = String::from("| # | name | promise | clause |\n|---|---|---|---|\n");
+    for checker in checkers::ALL {
+        let _ = writeln!(
+            table,
+            "| {} | {} | {} | {} |",
+            checker.number, checker.name, checker.statement, checker.clause
+        );
+    }
+    hold("invariants.md", "checkers", &table);
+}
+
+#[test]
+fn the_page_of_the_simulation_lists_every_story() {
+    let mut table = String::from("| story | what goes wrong in it | where it happened |\n|---|---|---|\n");
+    for story in stories::ALL {
+        let _ = writeln!(table, "| `{}` | {} | {} |", story.name, story.about, story.source);
+    }
+    hold("simulation.md", "stories", &table);
+}
