@@ -15,9 +15,10 @@ pub struct Limits {
     pub inflight_max: u16,
     /// Messages queued for one session; one more is dropped with a recorded reason.
     pub queue_messages_max: u32,
-    /// Bytes of topic and payload queued for one session; a message that would pass it is dropped with a recorded reason.
+    /// Bytes of topic, payload and properties queued for one session; a message that would pass it is dropped with a recorded reason.
     pub queue_bytes_max: u64,
-    /// Bytes that wait for one client's socket; beyond it QoS 0 is dropped with a recorded reason and QoS 1 and 2 stay queued.
+    /// Bytes that wait for one client's socket; beyond it QoS 0 is dropped with a recorded reason, beyond half of it QoS 1 and 2
+    /// stay queued, and with twice as many (of answers that it does not take) the client is not read from.
     pub outbox_bytes_max: u32,
     /// Subscriptions of one session; one more is refused with 0x97.
     pub subscriptions_max: u32,
@@ -39,7 +40,8 @@ pub struct Limits {
     pub topic_alias_out_max: u16,
     /// Longest session expiry granted, in seconds; 0xFFFFFFFF is for ever.
     pub session_expiry_max_s: u32,
-    /// Longest keep alive accepted, in seconds; a longer or absent one is replaced and told in CONNACK (v5). 0 leaves the client's.
+    /// Longest keep alive accepted of MQTT 5.0 clients, in seconds; a longer or absent one is replaced and told in CONNACK. 0
+    /// leaves the client's. A 3.1.1 client cannot be told, and keeps its own.
     pub keep_alive_max_s: u16,
     /// Time for a new connection to send its CONNECT, in milliseconds.
     pub connect_timeout_ms: u32,

@@ -175,6 +175,20 @@ impl Bench {
         self.turn();
     }
 
+    /// Whether the connection named `name` is open.
+    pub(crate) fn is_open(&self, name: &'static str) -> bool {
+        self.names.get(name).is_some_and(|conn| self.clients.contains_key(conn))
+    }
+
+    /// Checks that the node's state does not contradict itself.
+    pub(crate) fn check(&self) {
+        self.node.machine().check();
+        if self.pending.is_empty() {
+            let attached = self.node.machine().sessions().filter(|record| record.attached).count();
+            assert!(attached <= self.node.connections(), "who is attached is connected");
+        }
+    }
+
     /// What the clients saw since the last call.
     pub(crate) fn timeline(&mut self) -> String {
         std::mem::take(&mut self.timeline)

@@ -2,6 +2,7 @@
 //!
 //! Packet identifiers from 32768 on are those of the shard's queue, lower ones those of a clean session's own.
 
+mod anything;
 mod basics;
 mod bench;
 mod flow;
