@@ -78,6 +78,7 @@ pub(crate) struct Client {
     reconnect_at: Option<Instant>,
     attempts: u32,
     connects: u32,
+    last_conn: Option<ConnId>,
     /// Publishes that wait for a connection or for quota.
     pending: VecDeque<(Publish, Option<StepId>)>,
     /// Requests that wait for a connection.
@@ -105,6 +106,7 @@ impl Client {
             reconnect_at: spec.connect_at,
             attempts: 0,
             connects: 0,
+            last_conn: None,
             pending: VecDeque::new(),
             requests: VecDeque::new(),
             subscriptions: BTreeMap::new(),
@@ -205,7 +207,8 @@ impl Client {
             return;
         }
         self.up = false;
-        let keeps_session = self.spec.keeps_session();
+        // What another client has taken over is that one's to keep.
+        let keeps_session = self.spec.keeps_session() || !self.owned_last(desk.store);
         if self.connection.is_some() {
             self.lose(desk, false, Closer::Network);
         }
@@ -247,6 +250,10 @@ impl Client {
         self.spec.conduct.ack_ms = Span::exactly(0);
         self.spec.clean_start = CleanStart::Never;
         if keeper && (self.wanted || (self.connects > 0 && self.spec.keeps_session())) {
+            if !self.owns(desk.store) {
+                // Another client had taken the session over, and has gone since.
+                self.lose(desk, false, Closer::Client);
+            }
             self.wanted = true;
             self.attempts = 0;
             self.reconnect_at = Some(desk.stage.now);
@@ -261,6 +268,11 @@ impl Client {
     /// Whether its connection owns the store.
     pub(crate) fn owns(&self, store: &Store) -> bool {
         self.connection.as_ref().is_some_and(|connection| store.owner == Some(connection.conn))
+    }
+
+    /// Whether no other client has used the store since this one connected last.
+    fn owned_last(&self, store: &Store) -> bool {
+        store.owner == self.last_conn
     }
 
     /// Whether nothing is left to be done that it can know of.
@@ -294,6 +306,7 @@ impl Client {
         self.connects += 1;
         let packet = self.connect_packet(clean_start);
         let conn = desk.stage.new_conn();
+        self.last_conn = Some(conn);
         desk.store.connects(desk.stage.now, conn, clean_start, packet.session_expiry_s);
         let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
         self.connection = Some(Connection::new(conn, self.spec.version, step, patience));

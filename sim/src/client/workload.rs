@@ -127,7 +127,6 @@ impl Client {
                 if self.connection.is_some() {
                     self.lose(desk, false, Closer::Client);
                 }
-                desk.store.discard();
                 desk.store.must_start_clean = true;
                 self.wanted = true;
                 self.reconnect_at.get_or_insert(desk.stage.now);
