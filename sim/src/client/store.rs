@@ -21,18 +21,46 @@ pub(crate) struct Store {
     pub(crate) owner: Option<ConnId>,
     /// The state was discarded, and the broker has not agreed yet: the next CONNECT must be a clean start.
     pub(crate) must_start_clean: bool,
-    /// How long the session outlives its connection; `None` is for ever.
-    lifetime: Option<Duration>,
-    /// When the last connection was lost.
+    /// How long the session outlives its connection, as the last CONNECT asked.
+    asked: Lifetime,
+    /// The same, as the last CONNECT with a CONNACK asked.
+    agreed: Lifetime,
+    /// The shortest of what was agreed and of what CONNECTs without a CONNACK have asked since.
+    shortest: Lifetime,
+    /// The last CONNECT has its CONNACK.
+    confirmed: bool,
+    /// When the last confirmed connection was lost.
     lost_at: Option<Instant>,
-    /// The session may have expired, and a CONNECT asked for it: until its CONNACK is seen, nobody knows whether the
-    /// broker still has this session or has begun another.
+    /// The session may have ended, and a CONNECT asked for it: until its CONNACK is seen, nobody knows whether the broker
+    /// still has this session or has begun another.
     in_doubt: bool,
     outgoing: Vec<Outgoing>,
     incoming: BTreeSet<u16>,
     requests: BTreeSet<u16>,
     last_id: u16,
     releases: u64,
+}
+
+/// How long a session outlives its connection; the longest is for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Lifetime(Duration);
+
+impl Lifetime {
+    const NONE: Lifetime = Lifetime(Duration::ZERO);
+
+    /// As in a CONNECT of MQTT 5.0.
+    fn of(session_expiry_s: u32) -> Self {
+        match session_expiry_s {
+            u32::MAX => Lifetime::default(),
+            seconds => Lifetime(Duration::from_secs(seconds.into())),
+        }
+    }
+}
+
+impl Default for Lifetime {
+    fn default() -> Self {
+        Lifetime(Duration::MAX)
+    }
 }
 
 /// A QoS 1 or 2 publish that is not yet acknowledged.
@@ -159,14 +187,16 @@ impl Store {
             // must not use a session that may have survived.
             self.discard();
             self.must_start_clean = true;
-        } else if self.lifetime == Some(Duration::ZERO) {
+        } else if self.confirmed && self.agreed == Lifetime::NONE {
             // It ends with the connection that this one takes the place of.
             self.discard();
-        } else if let (Some(lifetime), Some(lost_at)) = (self.lifetime, self.lost_at) {
+        } else if let Some(lost_at) = self.lost_at {
             // Half the time: the broker's clock may be faster.
-            self.in_doubt = now >= lost_at + lifetime / 2;
+            self.in_doubt |= now >= lost_at + self.shortest.0 / 2;
         }
-        self.lives_for(session_expiry_s);
+        self.confirmed = false;
+        self.asked = Lifetime::of(session_expiry_s);
+        self.shortest = self.shortest.min(self.asked);
     }
 
     /// CONNACK: the broker and the client agree on the session.
@@ -174,14 +204,16 @@ impl Store {
         self.must_start_clean = false;
         self.in_doubt = false;
         self.lost_at = None;
+        self.confirmed = true;
+        self.agreed = self.asked;
+        self.shortest = self.asked;
     }
 
-    /// The session is to outlive its connection for this time, as in MQTT 5.0.
+    /// A DISCONNECT changes how long the session is to outlive its connection, as in MQTT 5.0.
     pub(crate) fn lives_for(&mut self, session_expiry_s: u32) {
-        self.lifetime = match session_expiry_s {
-            u32::MAX => None,
-            seconds => Some(Duration::from_secs(seconds.into())),
-        };
+        self.asked = Lifetime::of(session_expiry_s);
+        self.agreed = self.asked;
+        self.shortest = self.asked;
     }
 
     /// Whether the next CONNECT must ask for a clean start.
@@ -194,7 +226,7 @@ impl Store {
     pub(crate) fn disconnected(&mut self, now: Instant) {
         self.requests.clear();
         self.lost_at.get_or_insert(now);
-        if self.lifetime == Some(Duration::ZERO) {
+        if self.confirmed && self.agreed == Lifetime::NONE {
             self.discard();
             self.lost_at = None;
         }
