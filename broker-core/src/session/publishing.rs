@@ -97,7 +97,7 @@ impl Client<'_> {
                 topic.cloned().ok_or(violation(ReasonCode::ProtocolError, "a topic alias that was never set"))
             }
             (false, alias) => {
-                let topic = TopicName::of_decoded(publish);
+                let topic = TopicName::of_parsed(publish.topic.clone());
                 if let Some(alias) = alias {
                     // What is too long is refused, and not kept either.
                     let kept = limits.allow_topic(topic.as_str()).then(|| topic.owned());

@@ -1,7 +1,6 @@
 //! A topic name: where a message is published.
 
 use crate::base::text;
-use crate::codec::packet::Publish;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -29,13 +28,13 @@ impl TopicName {
         }
     }
 
-    /// The topic of a PUBLISH that was decoded and has one: it was parsed then.
+    /// The topic name in a text that was parsed as one before: that of a PUBLISH, by the codec.
     ///
     /// # Panics
     /// In debug builds, if it is not valid.
-    pub(crate) fn of_decoded(publish: &Publish) -> Self {
-        debug_assert!(TopicName::parse(publish.topic.clone()).is_ok(), "the codec takes no other");
-        TopicName(publish.topic.clone())
+    pub(crate) fn of_parsed(text: ByteString) -> Self {
+        debug_assert!(TopicName::parse(text.clone()).is_ok(), "it was parsed before");
+        TopicName(text)
     }
 
     /// The same name in memory of its own, for a name that is kept longer than the packet it came in.
