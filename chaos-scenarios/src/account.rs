@@ -5,7 +5,7 @@ use crate::model::Model;
 use crate::trial::Trial;
 use broker_core::time::Instant;
 use sim::Outcome;
-use sim::history::{Packet, Publish, Record, What};
+use sim::history::{Packet, Publish, Record, Subscription, What};
 use sim::scenario::Scenario;
 use std::fmt::Write as _;
 
@@ -101,15 +101,30 @@ fn words(packet: &Packet) -> String {
             format!("CONNACK 0x{:02X} session present {}", connack.reason, connack.session_present)
         }
         Packet::Subscribe(subscribe) => {
-            let filters: Vec<String> = subscribe
-                .filters
-                .iter()
-                .map(|options| format!("'{}' QoS {}", options.filter, options.qos as u8))
-                .collect();
-            format!("SUBSCRIBE {} {}", subscribe.id, filters.join(", "))
+            let filters: Vec<String> = subscribe.filters.iter().map(asked).collect();
+            let id = subscribe.subscription_id.map_or(String::new(), |id| format!(" as {id}"));
+            format!("SUBSCRIBE {} {}{id}", subscribe.id, filters.join(", "))
         }
+        Packet::SubAck(granted) => format!("SUBACK {} {:02X?}", granted.id, granted.reasons),
+        Packet::UnsubAck(granted) => format!("UNSUBACK {} {:02X?}", granted.id, granted.reasons),
+        Packet::Disconnect(disconnect) => format!("DISCONNECT 0x{:02X}", disconnect.reason),
         other => format!("{other:?}"),
     }
+}
+
+fn asked(options: &Subscription) -> String {
+    let mut text = format!("'{}' QoS {}", options.filter, options.qos as u8);
+    if options.retain_handling != 0 {
+        let _ = write!(text, " retain handling {}", options.retain_handling);
+    }
+    for (set, flag) in
+        [(options.no_local, " no local"), (options.retain_as_published, " retain as published")]
+    {
+        if set {
+            text.push_str(flag);
+        }
+    }
+    text
 }
 
 fn published(publish: &Publish) -> String {

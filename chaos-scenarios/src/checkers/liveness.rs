@@ -2,8 +2,9 @@
 
 use super::{Because, CONVERGES, Checker, Verdict};
 use crate::model::{Conn, Model, Place};
+use broker_core::auth::Action;
 use broker_core::time::{Duration, Instant};
-use sim::history::{Closer, NodeDown, What};
+use sim::history::{ClientNo, Closer, NodeDown, What};
 use sim::scenario::FaultKind;
 
 pub(super) const KEEP_ALIVE: Checker = Checker {
@@ -22,6 +23,8 @@ pub(super) const CONVERGES_CHECKER: Checker = Checker {
     check: converges,
 };
 
+/// Reason code 0x87: Not authorized.
+const NOT_AUTHORIZED: u8 = 0x87;
 /// Reason code 0x8D: Keep Alive timeout.
 const KEEP_ALIVE_TIMEOUT: u8 = 0x8d;
 
@@ -102,29 +105,47 @@ fn converges(model: &Model<'_>) -> Verdict {
         return Verdict::Violated(Because::at(model, down.place, what));
     }
     let What::End { restless } = &model.record(end).what else { return Verdict::Holds };
-    if let Some(client) = restless.first() {
-        let (client_id, waits_for) = last_words(model, *client);
+    if let Some(client) = restless.iter().find(|client| !is_shut_out(model, **client)) {
+        return Verdict::Violated(restlessness(model, end, *client, restless.len()));
+    }
+    let draining = model.lives.iter().filter_map(|life| life.conns.last()).map(|conn| &model.conns[conn]);
+    let draining = draining.filter(|conn| conn.closed.is_none() && model.ground.healed.is_some());
+    if let Some(conn) = draining.into_iter().find(|conn| conn.hears_until_the_end(model.history, &model.ground)) {
         let what = format!(
-            "{} client{} did not come to rest, first {client} ('{client_id}'), {waits_for}",
-            restless.len(),
-            if restless.len() == 1 { "" } else { "s" }
+            "what was queued for '{}' was still being delivered when the time was up",
+            conn.client_id().unwrap_or_default()
         );
-        let mut because = Because::at(model, end, what);
-        because.client = Some(*client);
-        let own = model
-            .history
-            .records
-            .iter()
-            .enumerate()
-            .filter(|(_, record)| record.what.client() == Some(*client));
-        let last: Vec<Place> = own.map(|(place, _)| place).collect();
-        return Verdict::Violated(because.after(last.iter().rev().take(8).copied()));
+        let mut because = Because::at(model, end, what).after(conn.accepted());
+        because.client = Some(conn.client);
+        return Verdict::Violated(because);
     }
     Verdict::Holds
 }
 
+/// Whether the last answer to a client was that it may not publish its own will: it has been served.
+fn is_shut_out(model: &Model<'_>, client: ClientNo) -> bool {
+    let answered = model.conns.values().rev().find(|conn| conn.client == client && conn.connack.is_some());
+    answered.is_some_and(|conn| {
+        let refused = conn.connack.is_some_and(|(_, _, connack)| connack.reason == NOT_AUTHORIZED);
+        let will = conn.connect.and_then(|(_, _, connect)| connect.will.as_ref());
+        refused && will.is_some_and(|will| model.allowed(conn, Action::Publish, &will.topic) != Some(true))
+    })
+}
+
+fn restlessness(model: &Model<'_>, end: Place, client: ClientNo, count: usize) -> Because {
+    let (client_id, waits_for) = last_words(model, client);
+    let clients = if count == 1 { "client" } else { "clients" };
+    let what = format!("{count} {clients} did not come to rest, first {client} ('{client_id}'), {waits_for}");
+    let mut because = Because::at(model, end, what);
+    because.client = Some(client);
+    let own =
+        model.history.records.iter().enumerate().filter(|(_, record)| record.what.client() == Some(client));
+    let last: Vec<Place> = own.map(|(place, _)| place).collect();
+    because.after(last.iter().rev().take(8).copied())
+}
+
 /// The MQTT client identifier of `client`, and what became of its last connection.
-fn last_words(model: &Model<'_>, client: sim::history::ClientNo) -> (String, String) {
+fn last_words(model: &Model<'_>, client: ClientNo) -> (String, String) {
     let Some(conn) = model.conns.values().rfind(|conn| conn.client == client) else {
         return (String::new(), "which never connected".to_owned());
     };

@@ -83,7 +83,8 @@ fn overlap(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
         }
     }
     copies.into_iter().find_map(|(tag, copies)| {
-        let message = model.published.get(&tag)?;
+        // What its publisher sent twice may have met other subscriptions the second time.
+        let message = model.published.get(&tag).filter(|message| !message.was_resent())?;
         let first = copies.iter().find(|delivery| delivery.copy == Copy::First)?;
         let subs = settled(model, life, message, first.place)?;
         if subs.iter().all(|sub| sub.options.no_local) && message.client_id == Some(life.client_id) {

@@ -21,6 +21,9 @@ pub(crate) const SWARM: Story = Story::new("swarm", "anything may happen to anyb
 /// The length of the safety phase, in milliseconds.
 const SAFETY_MS: u64 = 5_000;
 
+/// The longest time to drain what was queued, in milliseconds: long links and narrow windows need a while.
+pub(crate) const LIVENESS_MS: u64 = 120_000;
+
 /// The scenario of `seed`.
 ///
 /// # Panics
@@ -47,7 +50,7 @@ pub fn swarm() -> impl Strategy<Value = Scenario> {
                     scenario.topology.nodes = vec![node];
                     scenario.topology.latency_us = latency_us;
                     scenario.clients = clients;
-                    scenario.phases = Phases { safety_ms: SAFETY_MS, ..Phases::default() };
+                    scenario.phases = Phases { safety_ms: SAFETY_MS, liveness_ms: LIVENESS_MS };
                     let numbered = kinds
                         .into_iter()
                         .flatten()

@@ -89,6 +89,14 @@ impl<'a> Conn<'a> {
         self.opened <= place && self.closed.is_none_or(|(closed, _, _)| place < closed)
     }
 
+    /// Whether deliveries still came in the last second of the run: what is queued for the client may not all have come.
+    pub fn hears_until_the_end(&self, history: &History, ground: &Ground<'_>) -> bool {
+        let heard = self.places.iter().rev().map(|place| &history.records[*place]).find(|record| {
+            matches!(record.what, What::Received { packet: Packet::Publish(_) | Packet::PubRel(_), .. })
+        });
+        heard.is_some_and(|record| record.at + Duration::from_secs(1) > ground.last_at)
+    }
+
     /// When the broker had surely noticed the end of the connection and done with all its bytes; `None` if it is open or
     /// the broker may never have noticed.
     pub fn settled_at(&self, ground: &Ground<'_>) -> Option<Instant> {

@@ -96,6 +96,11 @@ fn debt(
     if model.surely(no, sub, sent, acknowledged)? == Qos::AtMostOnce {
         return None;
     }
+    // A member that takes QoS 0 may have been given the message, and have lost it.
+    let wants_less = |other: &Sub<'_>| other.filter == sub.filter && other.options.qos == Qos::AtMostOnce;
+    if sub.is_shared() && model.subs.iter().flatten().any(wants_less) {
+        return None;
+    }
     let limited = |conn: &ConnId| {
         let conn = &model.conns[conn];
         conn.connect.is_some_and(|(_, _, connect)| connect.packet_bytes_max.is_some())

@@ -30,6 +30,5 @@ fn make(seed: u64) -> Scenario {
         let at_ms = plot.ms(1_600, 4_500);
         plot.crash(at_ms);
     }
-    plot.scenario.phases.liveness_ms = 40_000;
     plot.ends(5_000)
 }

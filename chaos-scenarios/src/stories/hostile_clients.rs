@@ -20,7 +20,7 @@ fn make(seed: u64) -> Scenario {
     for number in 0..plot.ms(1, 4) {
         let hostile = plot.durable(&format!("hostile{number}"));
         let weights =
-            Weights { misdeed: 3, subscribe: 1, publish_qos1: 1, publish_qos2: 1, ping: 1, ..NOTHING };
+            Weights { misdeed: 3, subscribe: 1, publish_qos0: 2, ping: 1, ..NOTHING };
         plot.work(hostile, (100, 3_500), (10, 200), weights, &["t/a", "t/b/c/d/e/f/g/h/i/j"]);
         let load = plot.spec(hostile).workload.as_mut().expect("set above");
         load.subscriptions = vec![Subscription::plain("t/#", Qos::AtLeastOnce)];

@@ -1,11 +1,12 @@
 //! What stories are made of: a scenario in the making and a stream of randomness.
 
+use crate::generator::LIVENESS_MS;
 use broker_core::ids::NodeId;
 use broker_core::rng::Rng;
 use broker_core::time::Instant;
 use sim::history::{ClientNo, Disconnect, Qos, Subscription, Version};
 use sim::scenario::{
-    Action, ClientSpec, Fault, FaultKind, PublishSpec, Scenario, Span, StepId, Weights, When, WillSpec,
+    Action, ClientSpec, Fault, FaultKind, Phases, PublishSpec, Scenario, Span, StepId, Weights, When, WillSpec,
     Workload,
 };
 
@@ -145,7 +146,7 @@ impl Plot {
 
     /// The finished scenario, with a safety phase of this length.
     pub(super) fn ends(mut self, safety_ms: u64) -> Scenario {
-        self.scenario.phases.safety_ms = safety_ms;
+        self.scenario.phases = Phases { safety_ms, liveness_ms: LIVENESS_MS };
         let heal_at = self.scenario.phases.heal_at();
         for Fault { until, .. } in &mut self.scenario.faults {
             *until = (*until).min(heal_at);

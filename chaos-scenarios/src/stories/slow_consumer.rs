@@ -39,6 +39,5 @@ fn make(seed: u64) -> Scenario {
             ),
         }
     }
-    plot.scenario.phases.liveness_ms = 30_000;
     plot.ends(4_500)
 }

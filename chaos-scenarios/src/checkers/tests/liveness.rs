@@ -1,8 +1,9 @@
 use crate::checkers::Verdict;
-use crate::checkers::tale::Tale;
+use crate::checkers::tale::{QOS1, Tale};
 use broker_core::ids::NodeId;
-use sim::history::{Closer, Connect, Disconnect, NodeDown, Packet, What};
-use sim::scenario::FaultKind;
+use broker_core::time::Instant;
+use sim::history::{Closer, ConnAck, Connect, Disconnect, NodeDown, Packet, What};
+use sim::scenario::{AccessAction, AccessList, AccessRule, FaultKind};
 
 #[test]
 fn a_client_that_stays_restless_is_found() {
@@ -79,5 +80,46 @@ fn a_client_that_is_closed_too_soon_is_found() {
         tale.got(alice, Packet::Disconnect(Disconnect { reason: 0x8d, session_expiry_s: None }));
         tale.closes(alice, Closer::Broker);
         assert_eq!(tale.violation(37).client, Some(alice));
+    }
+}
+
+#[test]
+fn a_queue_that_is_not_drained_in_time_is_found() {
+    let mut tale = Tale::new();
+    let (alice, bob) = (tale.durable("alice"), tale.durable("bob"));
+    tale.subscribes(bob, "t", QOS1);
+    let messages = [(); 3].map(|()| tale.says(alice, "t", QOS1));
+    tale.push(What::Healed);
+    tale.wait_ms(10_000);
+    tale.takes(bob, messages[0], 1);
+    tale.push(What::End { restless: Vec::new() });
+    assert_eq!(tale.violation(38).client, Some(bob));
+    // What has not come yet may still come.
+    tale.holds(&[1, 24]);
+}
+
+#[test]
+fn a_client_that_may_not_leave_its_will_has_its_answer() {
+    for denied in [true, false] {
+        let mut tale = Tale::new();
+        let rules = vec![AccessRule {
+            client: None,
+            allow: false,
+            action: AccessAction::Publish,
+            filter: if denied { "w" } else { "v" }.to_owned(),
+        }];
+        tale.scenario.acl.push(AccessList { from: Instant::ZERO, rules, otherwise: true });
+        let alice = tale.durable("alice");
+        tale.leaves(alice, 0);
+        let (_, will) = tale.will(alice, "w", 0);
+        let connect = Connect { will: Some(will), ..tale.connect_of(alice) };
+        tale.call(alice, connect);
+        tale.got(alice, Packet::ConnAck(ConnAck::bare(0x87)));
+        tale.closes(alice, Closer::Broker);
+        tale.ends_with(&[alice]);
+        match denied {
+            true => tale.holds(&[38]),
+            false => assert_eq!(tale.violation(38).client, Some(alice)),
+        }
     }
 }
