@@ -175,7 +175,7 @@ impl Client {
             }
             Action::Publish(spec) => self.publish(desk, spec, Some(step)),
             Action::Subscribe { filters, subscription_id } => {
-                let kind = Kind::Subscribe { filters: filters.clone(), subscription_id: *subscription_id };
+                let kind = Kind::subscribe(self.spec.version, filters, *subscription_id);
                 self.request(desk, Request { kind, step: Some(step) });
             }
             Action::Unsubscribe { filters } => {

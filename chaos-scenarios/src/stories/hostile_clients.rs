@@ -19,8 +19,7 @@ fn make(seed: u64) -> Scenario {
     limits.topic_levels_max = 8;
     for number in 0..plot.ms(1, 4) {
         let hostile = plot.durable(&format!("hostile{number}"));
-        let weights =
-            Weights { misdeed: 3, subscribe: 1, publish_qos0: 2, ping: 1, ..NOTHING };
+        let weights = Weights { misdeed: 3, subscribe: 1, publish_qos0: 2, ping: 1, ..NOTHING };
         plot.work(hostile, (100, 3_500), (10, 200), weights, &["t/a", "t/b/c/d/e/f/g/h/i/j"]);
         let load = plot.spec(hostile).workload.as_mut().expect("set above");
         load.subscriptions = vec![Subscription::plain("t/#", Qos::AtLeastOnce)];

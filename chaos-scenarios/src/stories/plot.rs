@@ -6,8 +6,8 @@ use broker_core::rng::Rng;
 use broker_core::time::Instant;
 use sim::history::{ClientNo, Disconnect, Qos, Subscription, Version};
 use sim::scenario::{
-    Action, ClientSpec, Fault, FaultKind, Phases, PublishSpec, Scenario, Span, StepId, Weights, When, WillSpec,
-    Workload,
+    Action, ClientSpec, Fault, FaultKind, Phases, PublishSpec, Scenario, Span, StepId, Weights, When,
+    WillSpec, Workload,
 };
 
 /// The node of every story.

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE as a client wants them, whatever packet identifier they get.
 
-use crate::history::{Packet, Subscribe, Subscription, Unsubscribe};
+use crate::history::{Packet, Subscribe, Subscription, Unsubscribe, Version};
 use crate::scenario::StepId;
 use bytestring::ByteString;
 
@@ -18,6 +18,23 @@ pub(super) enum Kind {
     Subscribe { filters: Vec<Subscription>, subscription_id: Option<u32> },
     /// UNSUBSCRIBE.
     Unsubscribe { filters: Vec<ByteString> },
+}
+
+impl Kind {
+    /// SUBSCRIBE as `version` can say it: 3.1.1 has no options and no identifiers.
+    pub(super) fn subscribe(
+        version: Version,
+        filters: &[Subscription],
+        subscription_id: Option<u32>,
+    ) -> Self {
+        match version {
+            Version::V5 => Kind::Subscribe { filters: filters.to_vec(), subscription_id },
+            Version::V311 => {
+                let plain = filters.iter().map(|one| Subscription::plain(one.filter.clone(), one.qos));
+                Kind::Subscribe { filters: plain.collect(), subscription_id: None }
+            }
+        }
+    }
 }
 
 impl Request {

@@ -155,15 +155,8 @@ impl Client {
     }
 
     fn subscribe_to(&mut self, desk: &mut Desk<'_>, load: &Workload, place: usize) {
-        let mut filter = load.subscriptions[place].clone();
-        let v5 = self.spec.version == Version::V5;
-        if !v5 {
-            filter.no_local = false;
-            filter.retain_as_published = false;
-            filter.retain_handling = 0;
-        }
-        let id = u32::try_from(place + 1).ok().filter(|_| v5 && load.subscription_ids);
-        let kind = Kind::Subscribe { filters: vec![filter], subscription_id: id };
+        let id = u32::try_from(place + 1).ok().filter(|_| load.subscription_ids);
+        let kind = Kind::subscribe(self.spec.version, &load.subscriptions[place..=place], id);
         self.request(desk, Request { kind, step: None });
     }
 
