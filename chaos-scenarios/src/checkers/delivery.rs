@@ -143,7 +143,8 @@ fn lost_at_most_once(model: &Model<'_>, concerned: impl Fn(&Conn<'_>, &Sub<'_>) 
             }
             let subs = model.subs_of(life.no);
             let sure = subs.iter().find(|sub| {
-                let local = sub.options.no_local && message.client_id == Some(life.client_id);
+                let own = message.client_id == Some(life.client_id);
+                let local = own && subs.iter().any(|other| other.options.no_local);
                 concerned(conn, sub)
                     && sub.matches(&message.topic)
                     && !sub.is_shared()

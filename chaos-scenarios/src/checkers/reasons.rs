@@ -1,7 +1,7 @@
 //! Whether a recorded reason for not delivering a message can be true.
 
 use super::Because;
-use crate::model::{Grant, Model, Published, Sub};
+use crate::model::{Grant, Model, Place, Published, Sub};
 use broker_core::event::DropReason;
 use broker_core::time::Duration;
 use sim::history::{Packet, Qos, What};
@@ -48,10 +48,10 @@ fn contradiction(
             }
         },
         DropReason::QueueFull => {
-            let held = earlier().map(|other| other.topic.as_str().len() as u64 + 64).sum::<u64>();
-            let few = (earlier().count() as u64) < u64::from(limits.queue_messages_max);
-            let small = held + largest_payload(model) * earlier().count() as u64 <= limits.queue_bytes_max;
-            (few && small).then(|| format!("only {} messages had been sent", earlier().count()))
+            let most = most_queued(model, client_id, place);
+            let few = most < u64::from(limits.queue_messages_max);
+            let small = most * (largest_payload(model) + LARGEST_TOPIC) <= limits.queue_bytes_max;
+            (few && small).then(|| format!("at most {most} messages can have been queued"))
         }
         DropReason::SlowConsumer => {
             let certain = message.qos != Qos::AtMostOnce
@@ -98,6 +98,24 @@ fn contradiction(
         }
     }
 }
+
+/// How many messages can have been queued for a client by `place`: each that was sent, by each of its ways (its own
+/// subscriptions, each of its groups), and for each SUBSCRIBE each retained message.
+fn most_queued(model: &Model<'_>, client_id: &str, place: Place) -> u64 {
+    let lives = model.lives.iter().filter(|life| life.client_id == client_id);
+    let subs: Vec<&Sub<'_>> =
+        lives.flat_map(|life| model.subs_of(life.no)).filter(|sub| sub.requested < place).collect();
+    let groups: BTreeSet<&str> =
+        subs.iter().filter(|sub| sub.is_shared()).map(|sub| &sub.options.filter[..]).collect();
+    let sent = model.history.records[..place].iter().filter(|record| {
+        let will = matches!(&record.what, What::Sent { packet: Packet::Connect(connect), .. } if connect.will.is_some());
+        will || matches!(&record.what, What::Sent { packet: Packet::Publish(_), .. })
+    });
+    sent.count() as u64 * (1 + groups.len() as u64) + (subs.len() * model.writes.len()) as u64
+}
+
+/// Longer than any topic of a scenario, with what else is counted for a message.
+const LARGEST_TOPIC: u64 = 100;
 
 /// The largest payload that anybody sent.
 fn largest_payload(model: &Model<'_>) -> u64 {

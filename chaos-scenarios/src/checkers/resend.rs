@@ -190,8 +190,7 @@ fn no_other_resend(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
                 sent.insert(publish.id, (tag, place, false));
                 released.remove(&publish.id);
             }
-            // With an error it answers a PUBREC for nothing, as often as that is sent. [MQTT-4.3.3-13]
-            What::Received { packet: Packet::PubRel(ack), .. } if !ack.is_error() => {
+            What::Received { packet: Packet::PubRel(ack), .. } => {
                 if let Some(first) = released.insert(ack.id, place) {
                     let what = format!("PUBREL {} was sent twice on one connection", ack.id);
                     let tag = sent.get(&ack.id).and_then(|(tag, _, _)| *tag);
@@ -201,6 +200,10 @@ fn no_other_resend(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
             What::Sent {
                 packet: Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack), ..
             } => {
+                // A PUBREC is answered as often as it is sent, even one for nothing (3.1.1 has no reason code to say so).
+                if matches!(&model.record(place).what, What::Sent { packet: Packet::PubRec(_), .. }) {
+                    released.remove(&ack.id);
+                }
                 if let Some((_, _, answered)) = sent.get_mut(&ack.id) {
                     *answered = true;
                 }

@@ -1,7 +1,7 @@
 //! Shared subscriptions: 34.
 
 use super::{Because, Checker, unless_forgetful};
-use crate::model::{Delivery, Life, LifeNo, Model, Place, Published, Sub};
+use crate::model::{Began, Delivery, Life, LifeNo, Model, Place, Published, Sub};
 use broker_core::topic::TopicFilter;
 use sim::history::{Packet, Qos, Tag, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,17 +49,20 @@ fn shared_once(model: &Model<'_>, filter: &TopicFilter, members: &BTreeSet<LifeN
         }
         list.windows(2).find_map(|pair| {
             let [(first_life, first), (second_life, second)] = pair else { return None };
-            (first_life != second_life && !may_move(model, model.life(*first_life), filter, first, second))
-                .then(|| {
-                    let what = format!(
-                        "{tag} went to '{}' and to '{}' of the group {filter}",
-                        model.life(*first_life).client_id,
-                        model.life(*second_life).client_id
-                    );
-                    Because::at(model, second.place, what)
-                        .about(tag)
-                        .after([first.place, message.first().place])
-                })
+            let (one, other) = (model.life(*first_life), model.life(*second_life));
+            // Either may have been the first to be given it: a client that stands still reads it late.
+            let legal = first_life == second_life
+                || is_perhaps_the_same(one, other)
+                || may_give_back(model, one, filter, first, second)
+                || may_give_back(model, other, filter, second, first);
+            (!legal).then(|| {
+                let what = format!(
+                    "{tag} went to '{}' and to '{}' of the group {filter}",
+                    model.life(*first_life).client_id,
+                    model.life(*second_life).client_id
+                );
+                Because::at(model, second.place, what).about(tag).after([first.place, message.first().place])
+            })
         })
     })
 }
@@ -70,33 +73,33 @@ fn only_by_group(model: &Model<'_>, life: LifeNo, filter: &TopicFilter, message:
     matching.peek().is_some() && matching.all(|sub: &Sub<'_>| sub.filter == *filter)
 }
 
+/// Whether the second life may be the same session as the first.
+fn is_perhaps_the_same(one: &Life<'_>, other: &Life<'_>) -> bool {
+    one.client_id == other.client_id && other.began == Began::Perhaps
+}
+
 /// Whether a message that one member had may have gone to another: its session may have ended, or it may have left the
-/// group, without having acknowledged a QoS 1 delivery.
-fn may_move(
+/// group, without having acknowledged a QoS 1 delivery. When the broker noticed its end, nobody but the broker knows.
+fn may_give_back(
     model: &Model<'_>,
     life: &Life<'_>,
     filter: &TopicFilter,
-    first: &Delivery<'_>,
-    second: &Delivery<'_>,
+    given: &Delivery<'_>,
+    anew: &Delivery<'_>,
 ) -> bool {
-    if first.publish.qos == Qos::ExactlyOnce && second.publish.qos == Qos::ExactlyOnce {
+    if given.publish.qos == Qos::ExactlyOnce && anew.publish.qos == Qos::ExactlyOnce {
         return false;
     }
-    // QoS 0 is sent once; an earlier one that was received cannot have been given back.
-    if first.publish.qos == Qos::AtMostOnce {
+    // QoS 0 is sent once and cannot be given back.
+    if given.publish.qos == Qos::AtMostOnce {
         return false;
     }
-    let ended = life.may_end.is_some_and(|place| place < second.place)
-        || model
-            .lives
-            .iter()
-            .any(|other| other.previous == Some(life.no) && starts(model, other) < second.place);
-    let subs = model.subs_of(life.no).iter().filter(|sub| sub.filter == *filter);
-    let left = subs.filter_map(|sub| sub.unsubscribing).any(|place| place < second.place);
-    let acknowledged = model.conns[&first.conn].places.iter().any(|place| {
+    let ended = life.may_end.is_some() || model.lives.iter().any(|other| other.previous == Some(life.no));
+    let left = model.subs_of(life.no).iter().any(|sub| sub.filter == *filter && sub.unsubscribing.is_some());
+    let acknowledged = model.conns[&given.conn].places.iter().any(|place| {
         let acknowledges = matches!(&model.record(*place).what,
-            What::Sent { packet: Packet::PubAck(ack), .. } if ack.id == first.publish.id && !ack.is_error());
-        acknowledges && *place > first.place && answered_later(model, first, *place)
+            What::Sent { packet: Packet::PubAck(ack), .. } if ack.id == given.publish.id && !ack.is_error());
+        acknowledges && *place > given.place && answered_later(model, given, *place)
     });
     (ended || left) && !acknowledged
 }
@@ -104,9 +107,4 @@ fn may_move(
 /// Whether the broker surely processed what the client sent at `place`: it answered something sent later.
 fn answered_later(model: &Model<'_>, delivery: &Delivery<'_>, place: Place) -> bool {
     model.conns[&delivery.conn].alive_at > model.at(place)
-}
-
-fn starts(model: &Model<'_>, life: &Life<'_>) -> Place {
-    let first = life.conns.first().expect("a life has a connection");
-    model.conns[first].connect.map_or(0, |(place, _, _)| place)
 }

@@ -90,7 +90,7 @@ fn debt(
     let life = model.life(no);
     let acknowledged = message.acknowledged?;
     let sent = message.first().place;
-    if !sub.matches(&message.topic) || (sub.options.no_local && message.client_id == Some(life.client_id)) {
+    if !sub.matches(&message.topic) || may_be_kept_from_its_publisher(model, message, no, sub) {
         return None;
     }
     if model.surely(no, sub, sent, acknowledged)? == Qos::AtMostOnce {
@@ -124,6 +124,17 @@ fn debt(
     };
     let group = sub.is_shared().then(|| sub.filter.to_string());
     Some(Owed { tag: message.tag, life: no, sub: place, group, sent, acknowledged, excusable, missing })
+}
+
+/// Whether the message is the session's own, and the filter was ever subscribed to with No Local.
+fn may_be_kept_from_its_publisher(
+    model: &Model<'_>,
+    message: &Published<'_>,
+    life: LifeNo,
+    sub: &Sub<'_>,
+) -> bool {
+    let mut same = model.subs_of(life).iter().filter(|other| other.filter == sub.filter);
+    message.client_id == Some(model.life(life).client_id) && same.any(|other| other.options.no_local)
 }
 
 fn any_reason(model: &Model<'_>, tag: Tag) -> Option<(Place, DropReason)> {

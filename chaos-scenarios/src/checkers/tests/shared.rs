@@ -69,3 +69,16 @@ fn what_a_member_acknowledged_is_not_given_away_when_it_leaves() {
     tale.takes(carol, message, 1);
     assert_eq!(tale.violation(34).message, Some(message));
 }
+
+#[test]
+fn a_member_that_stood_still_may_read_late_what_was_given_to_another() {
+    let mut tale = Tale::new();
+    let (alice, bob, carol) = (tale.durable("alice"), tale.clean("bob"), tale.durable("carol"));
+    tale.subscribes(bob, GROUP, QOS1);
+    tale.subscribes(carol, GROUP, QOS1);
+    let message = tale.says(alice, "t", QOS1);
+    tale.takes(carol, message, 1);
+    tale.hears(bob, message, 1);
+    tale.closes(bob, Closer::Broker);
+    tale.holds(&[34]);
+}
