@@ -149,7 +149,9 @@ fn lost_at_most_once(model: &Model<'_>, concerned: impl Fn(&Conn<'_>, &Sub<'_>) 
                     && sub.matches(&message.topic)
                     && !sub.is_shared()
                     && !local
-                    && model.surely(life.no, sub, first.place, usize::MAX).is_some()
+                    && model
+                        .surely(life.no, sub, first.place, usize::MAX)
+                        .is_some_and(|granted| granted.min(message.qos) == Qos::AtMostOnce)
             });
             let Some(sub) = sure else { continue };
             if !arrived(model, life.no, message)
@@ -183,7 +185,8 @@ fn was_taken_in(model: &Model<'_>, message: &Published<'_>, publisher: &Conn<'_>
 fn reachable(model: &Model<'_>, message: &Published<'_>, conn: &Conn<'_>) -> bool {
     let small = conn.connect.is_some_and(|(_, _, connect)| connect.packet_bytes_max.is_some());
     let heard = !model.ground.half_open(conn.client, conn.opened_at, model.ground.last_at);
-    heard && !small && model.allowed(conn, Action::Subscribe, message.topic.as_str()) == Some(true)
+    let drained = !conn.hears_until_the_end(model.history, &model.ground);
+    heard && drained && !small && model.allowed(conn, Action::Subscribe, message.topic.as_str()) == Some(true)
 }
 
 /// Whether `conn` was open at `at` and long enough after.

@@ -84,11 +84,13 @@ fn waited(
     let (asked, asked_at, _) = conn.connect?;
     // A share of a group may have been sent to another member; a retained message is judged like a queued one.
     let shared = model.subs_of(life.no).iter().any(|sub| sub.is_shared() && sub.matches(&message.topic));
-    let earlier_conn = life
-        .conns
-        .iter()
-        .map(|id| &model.conns[id])
-        .any(|other| other.id != conn.id && !ended_before(model, other, model.at(message.first().place)));
+    // One without an answer counts too: the broker may have taken it up and sent the message on it.
+    let list = model.by_client_id.get(life.client_id).into_iter().flatten().map(|id| &model.conns[id]);
+    let sent_at = model.at(message.first().place);
+    let earlier_conn = list.filter(|other| other.id != conn.id).any(|other| {
+        !ended_before(model, other, sent_at)
+            && other.connect.is_some_and(|(place, _, _)| place < delivery.place)
+    });
     let certain = delivery.copy == Copy::First && !shared && message.acknowledged? < asked;
     let pending = delivery.publish.qos != Qos::AtMostOnce || !earlier_conn;
     (certain && pending && !earlier_conn).then(|| asked_at.saturating_since(accepted_at))

@@ -106,6 +106,11 @@ fn converges(model: &Model<'_>) -> Verdict {
     }
     let What::End { restless } = &model.record(end).what else { return Verdict::Holds };
     if let Some(client) = restless.iter().find(|client| !is_shut_out(model, **client)) {
+        if let Some(why) = model.ground.forgetful() {
+            return Verdict::Unknown(format!(
+                "{client} waits for the end of an exchange that may be forgotten: {why}"
+            ));
+        }
         return Verdict::Violated(restlessness(model, end, *client, restless.len()));
     }
     let draining = model.lives.iter().filter_map(|life| life.conns.last()).map(|conn| &model.conns[conn]);

@@ -99,12 +99,14 @@ fn may_give_back(
     let acknowledged = model.conns[&given.conn].places.iter().any(|place| {
         let acknowledges = matches!(&model.record(*place).what,
             What::Sent { packet: Packet::PubAck(ack), .. } if ack.id == given.publish.id && !ack.is_error());
-        acknowledges && *place > given.place && answered_later(model, given, *place)
+        acknowledges && *place > given.place && stays_processed(model, given, *place)
     });
     (ended || left) && !acknowledged
 }
 
-/// Whether the broker surely processed what the client sent at `place`: it answered something sent later.
-fn answered_later(model: &Model<'_>, delivery: &Delivery<'_>, place: Place) -> bool {
-    model.conns[&delivery.conn].alive_at > model.at(place)
+/// Whether the broker surely processed what the client sent at `place`, as it answered something sent later, and did not
+/// forget it in a crash: progress is written down lazily.
+fn stays_processed(model: &Model<'_>, delivery: &Delivery<'_>, place: Place) -> bool {
+    let answered = model.conns[&delivery.conn].alive_at > model.at(place);
+    answered && !model.ground.crashes().any(|down| down.place > delivery.place)
 }

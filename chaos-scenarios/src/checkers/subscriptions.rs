@@ -86,7 +86,8 @@ fn overlap(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
         // What its publisher sent twice may have met other subscriptions the second time.
         let message = model.published.get(&tag).filter(|message| !message.was_resent())?;
         let first = copies.iter().find(|delivery| delivery.copy == Copy::First)?;
-        let subs = settled(model, life, message, first.place)?;
+        let last = copies.last()?;
+        let subs = settled(model, life, message, last.place)?;
         if subs.iter().all(|sub| sub.options.no_local) && message.client_id == Some(life.client_id) {
             let what =
                 format!("{tag} came back to its publisher, which has only subscriptions with No Local to it");

@@ -24,6 +24,8 @@ pub(super) const FENCING: Checker = Checker {
 
 /// Reason code 0x8E, Session taken over.
 const TAKEN_OVER: u8 = 0x8e;
+/// Reason code 0x8D, Keep Alive timeout.
+const KEEP_ALIVE_TIMEOUT: u8 = 0x8d;
 
 /// Pairs of connections with one client identifier: the first was accepted before the second asked, and open when the
 /// second was accepted.
@@ -45,7 +47,12 @@ fn one_connection(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<B
     let asked = new.connect.map_or(taken, |(place, _, _)| place);
     if let Some((place, dismissed)) = old.dismissed.filter(|(place, _)| *place > taken) {
         let sooner = model.ground.went_down(asked, place);
-        if dismissed.reason != TAKEN_OVER && old.is_v5() && !sooner && old.left.is_none() {
+        if dismissed.reason != TAKEN_OVER
+            && old.is_v5()
+            && !sooner
+            && old.left.is_none()
+            && behaved(model, old)
+        {
             let what =
                 format!("the older connection was closed with 0x{:02X} instead of 0x8E", dismissed.reason);
             return Some(Because::at(model, place, what).after([asked, taken]));
@@ -63,6 +70,25 @@ fn one_connection(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<B
         }
         _ => None,
     }
+}
+
+/// Whether a client did nothing on a connection that it may be closed for: it sent packets, one CONNECT, no more than the
+/// broker's Receive Maximum, and was not told that it was silent for too long.
+fn behaved(model: &Model<'_>, conn: &Conn<'_>) -> bool {
+    let sent = |wanted: &dyn Fn(&Packet) -> bool| {
+        let packets = conn.places.iter().filter_map(|place| match &model.record(*place).what {
+            What::Sent { packet, .. } => Some(packet),
+            _ => None,
+        });
+        packets.filter(|packet| wanted(packet)).count()
+    };
+    let in_flight = sent(&|packet| matches!(packet, Packet::Publish(publish) if publish.id != 0));
+    let receive_max = conn.connack.map_or(u16::MAX, |(_, _, connack)| connack.receive_max);
+    let silent = conn.dismissed.is_some_and(|(_, dismissed)| dismissed.reason == KEEP_ALIVE_TIMEOUT);
+    sent(&|packet| matches!(packet, Packet::Garbage { .. })) == 0
+        && sent(&|packet| matches!(packet, Packet::Connect(_))) == 1
+        && in_flight <= usize::from(receive_max)
+        && !silent
 }
 
 fn fencing(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<Because> {

@@ -1,6 +1,6 @@
 use crate::checkers::tale::{QOS1, Tale};
 use broker_core::time::Instant;
-use sim::history::{ClientNo, Publish, Tag};
+use sim::history::{ClientNo, Closer, Publish, Tag};
 use sim::scenario::{AccessAction, AccessList, AccessRule};
 
 /// Bob is away; Alice sends him a message that lives for 5 s; Bob is back after `away_ms`.
@@ -52,6 +52,20 @@ fn a_message_that_is_sent_after_its_expiry_is_found() {
     let (mut tale, bob, message) = bob_was_away(8_000);
     takes_with(&mut tale, bob, message, Some(0));
     assert_eq!(tale.violation(31).message, Some(message));
+}
+
+#[test]
+fn what_may_have_been_sent_on_a_connection_without_an_answer_does_not_expire() {
+    let (mut tale, bob, message) = bob_was_away(1_000);
+    tale.leaves(bob, 0);
+    let connect = tale.connect_of(bob);
+    tale.call(bob, connect);
+    tale.wait_ms(8_000);
+    tale.closes(bob, Closer::Network);
+    tale.join(bob);
+    let publish = Publish { expiry_s: Some(1), dup: true, ..tale.copy(message, 1) };
+    tale.takes_as(bob, publish);
+    tale.holds(&[31]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use crate::checkers::Verdict;
 use crate::checkers::tale::{QOS1, Tale};
+use broker_core::face::Durability;
 use broker_core::ids::NodeId;
 use broker_core::time::Instant;
 use sim::history::{Closer, ConnAck, Connect, Disconnect, NodeDown, Packet, What};
@@ -11,6 +12,19 @@ fn a_client_that_stays_restless_is_found() {
     let alice = tale.durable("alice");
     tale.ends_with(&[alice]);
     assert_eq!(tale.violation(38).client, Some(alice));
+}
+
+#[test]
+fn an_exchange_that_may_be_forgotten_keeps_a_client_restless_for_good() {
+    let mut tale = Tale::new();
+    tale.scenario.topology.nodes[0].durability = Durability::Async;
+    tale.starts();
+    let alice = tale.durable("alice");
+    tale.goes_down(NodeDown::Killed, &[alice]);
+    tale.starts();
+    tale.join(alice);
+    tale.ends_with(&[alice]);
+    assert!(matches!(tale.verdict(38), Verdict::Unknown(_)));
 }
 
 #[test]

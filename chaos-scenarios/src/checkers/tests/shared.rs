@@ -1,5 +1,5 @@
 use crate::checkers::tale::{QOS1, QOS2, Tale};
-use sim::history::{ClientNo, Closer, Connect, Qos};
+use sim::history::{ClientNo, Closer, Connect, NodeDown, Qos};
 
 const GROUP: &str = "$share/g/t";
 
@@ -68,6 +68,10 @@ fn what_a_member_acknowledged_is_not_given_away_when_it_leaves() {
     tale.unsubscribes(bob, GROUP);
     tale.takes(carol, message, 1);
     assert_eq!(tale.violation(34).message, Some(message));
+
+    // In a crash the broker may forget that it was acknowledged.
+    tale.goes_down(NodeDown::Killed, &[bob, carol]);
+    tale.holds(&[34]);
 }
 
 #[test]

@@ -65,3 +65,14 @@ fn a_delivery_after_the_takeover_is_found() {
     tale.got_on(alice, old, Packet::Publish(publish));
     assert_eq!(tale.violation(17).message, Some(message));
 }
+
+#[test]
+fn a_client_that_misbehaves_may_be_closed_for_that_first() {
+    let mut tale = Tale::new();
+    let alice = tale.durable("alice");
+    let old = tale.conn(alice);
+    tale.sends(alice, Packet::Garbage { bytes: 3 });
+    tale.join(alice);
+    dismissed(&mut tale, alice, old, 0x81);
+    tale.holds(&[16]);
+}
