@@ -6,12 +6,11 @@
 
 mod client;
 mod fault;
+mod step;
 
-pub use client::{
-    Action, Backoff, CleanStart, ClientSpec, Conduct, Milestone, Misdeed, PublishSpec, Span, Step, StepId,
-    Weights, When, WillSpec, Workload,
-};
+pub use client::{Backoff, CleanStart, ClientSpec, Conduct, Span, Weights, WillSpec, Workload};
 pub use fault::{Direction, Fault, FaultKind};
+pub use step::{Action, Milestone, Misdeed, PublishSpec, Step, StepId, When};
 
 use crate::history::ClientNo;
 use broker_core::auth;
