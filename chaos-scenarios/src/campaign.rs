@@ -16,13 +16,17 @@ pub struct Task {
     pub story: &'static Story,
     /// The seed.
     pub seed: u64,
+    /// Whether it is run because it failed once, beside the seeds that were asked for.
+    pub regression: bool,
 }
 
 /// What a campaign came to.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Summary {
-    /// Runs.
+    /// Runs, without the regressions that were run first.
     pub seeds: u64,
+    /// Regressions that were run first.
+    pub regressions: u64,
     /// Runs in which a promise was broken.
     pub violations: u64,
     /// Runs in which nothing false was seen, but something stayed stuck.
@@ -43,16 +47,19 @@ pub struct Summary {
     pub failures: Vec<Trial>,
 }
 
-/// The tasks of `seeds` seeds from `from` on: the regressions first (not counted), then a rotation of all stories, or of
+/// The tasks of `seeds` seeds from `from` on: the regressions first, then a rotation of all stories, or of
 /// `only` one.
 pub fn tasks(from: u64, seeds: u64, only: Option<&'static Story>) -> Vec<Task> {
     let concerned = |story: &Story| only.is_none_or(|only| only.name == story.name);
     let known = regressions::all().into_iter().filter_map(|regression| {
         let story = stories::find(&regression.story).filter(|story| concerned(story))?;
-        Some(Task { story, seed: regression.seed })
+        Some(Task { story, seed: regression.seed, regression: true })
     });
-    let fresh = (from..from.saturating_add(seeds))
-        .map(|seed| Task { story: only.unwrap_or_else(|| stories::turn(seed)), seed });
+    let fresh = (from..from.saturating_add(seeds)).map(|seed| Task {
+        story: only.unwrap_or_else(|| stories::turn(seed)),
+        seed,
+        regression: false,
+    });
     known.chain(fresh).collect()
 }
 
@@ -86,7 +93,11 @@ pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary
     for name in situations::names() {
         summary.situations.insert(name, 0);
     }
-    for trial in trials.into_values() {
+    for (place, trial) in trials {
+        match tasks[place].regression {
+            true => summary.regressions += 1,
+            false => summary.seeds += 1,
+        }
         summary.add(trial);
     }
     summary
@@ -94,7 +105,6 @@ pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary
 
 impl Summary {
     fn add(&mut self, trial: Trial) {
-        self.seeds += 1;
         self.simulated_ms += trial.simulated_ms;
         self.messages += trial.messages;
         for name in trial.situations.keys() {
