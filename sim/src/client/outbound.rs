@@ -128,6 +128,11 @@ impl Client {
 
     /// Sends a PUBLISH with an alias where that is possible.
     pub(super) fn send_publish(&mut self, desk: &mut Desk<'_>, mut publish: Publish) {
+        if self.spec.version == Version::V311 {
+            // It may be the resend of a message that a client of 5.0 with the same session published.
+            publish.expiry_s = None;
+            publish.user_properties.clear();
+        }
         if let Some(connection) = &mut self.connection {
             connection.alias_out(&mut publish);
         }
