@@ -238,6 +238,6 @@ pub struct Weights {
     pub forget: u16,
     /// PINGREQ.
     pub ping: u16,
-    /// Something no client may do: see [`Misdeed`].
+    /// Something no client may do, drawn from the misdeeds of the workload.
     pub misdeed: u16,
 }
