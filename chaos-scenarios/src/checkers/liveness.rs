@@ -1,11 +1,11 @@
 //! Nothing is stuck: 37, 38.
 
 use super::{Because, CONVERGES, Checker, Verdict};
-use crate::model::{Conn, Model, Place};
+use crate::model::{Conn, Model, Place, Window};
 use broker_core::auth::Action;
 use broker_core::time::{Duration, Instant};
 use sim::history::{ClientNo, Closer, NodeDown, What};
-use sim::scenario::FaultKind;
+use sim::scenario::{Direction, FaultKind};
 
 pub(super) const KEEP_ALIVE: Checker = Checker {
     number: 37,
@@ -59,7 +59,13 @@ fn keep_alive(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
             return Some(Because::at(model, place, what).after([before, accepted]));
         }
     }
-    if keep_alive_s == 0 || delayed.is_some() || unheard {
+    if keep_alive_s == 0 {
+        return None;
+    }
+    if let Some(because) = served_after_silence(model, conn, &sent, limit + slack) {
+        return Some(because);
+    }
+    if delayed.is_some() || unheard {
         return None;
     }
     // Seen from the client: the close, or the end of the run.
@@ -73,6 +79,50 @@ fn keep_alive(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
     let what =
         format!("a client was silent for {silent_s:.1} s and kept; its keep alive is {keep_alive_s} s");
     Some(Because::at(model, from, what).after([accepted]))
+}
+
+/// A client that was silent for longer than `limit` and was answered afterwards: its connection had been kept. That holds
+/// for a client that stood still, and for one whose bytes were held up on their way.
+fn served_after_silence(
+    model: &Model<'_>,
+    conn: &Conn<'_>,
+    sent: &[Place],
+    limit: Duration,
+) -> Option<Because> {
+    let until = conn.closed.map_or(model.ground.last_at, |(_, at, _)| at);
+    let holds_up = |window: &&Window<'_>| match window.kind {
+        FaultKind::Stall { client, direction } => *client == conn.client && *direction != Direction::ToClient,
+        _ => false,
+    };
+    // What delays single bytes blurs when the silence began; a node that stands still notices nothing.
+    let blurred = model.ground.windows.iter().any(|window| {
+        let about = window.from <= until && conn.opened_at <= window.until;
+        about
+            && match window.kind {
+                FaultKind::Latency { client, .. }
+                | FaultKind::Fragment { client, .. }
+                | FaultKind::HalfOpen { client } => *client == conn.client,
+                FaultKind::Pause { .. } | FaultKind::ClockRate { .. } | FaultKind::SlowSync { .. } => true,
+                _ => false,
+            }
+    });
+    if blurred {
+        return None;
+    }
+    let accepted = conn.accepted()?;
+    let stalls =
+        model.ground.windows.iter().filter(holds_up).filter(|window| window.from > model.at(accepted));
+    let stalls = stalls.map(|window| (window.from, window.until));
+    let pauses = sent.windows(2).map(|pair| (model.at(pair[0]), model.at(pair[1])));
+    let no_stall = model.ground.windows.iter().all(|window| !holds_up(&window));
+    let pauses = pauses.filter(|(from, _)| no_stall && *from >= model.at(accepted));
+    let kept = stalls.chain(pauses).find(|(from, until)| {
+        until.saturating_since(*from) > limit && conn.alive_at >= *until && conn.opened_at <= *from
+    })?;
+    let silent_s = kept.1.saturating_since(kept.0).as_secs_f64();
+    let what =
+        format!("a client that had been silent for {silent_s:.1} s was answered, instead of being closed");
+    Some(Because::at(model, accepted, what).after(conn.places.last().copied()))
 }
 
 /// Whether the node was up and running all the time.

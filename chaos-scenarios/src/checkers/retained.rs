@@ -85,6 +85,9 @@ fn absent(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
                 continue;
             }
             let Some(write) = surely_held(writes, sub.requested, answered) else { continue };
+            if is_kept_back(model, life, sub, write) {
+                continue;
+            }
             let exact = write.qos.min(granted) != Qos::AtMostOnce && life.at_rest;
             if !exact && !calm_around(model, life, sub, answered) {
                 continue;
@@ -115,6 +118,12 @@ fn must_be_given(model: &Model<'_>, life: &Life<'_>, sub: &Sub<'_>) -> bool {
 
 fn may_receive(model: &Model<'_>, life: &Life<'_>, topic: &str) -> bool {
     life.conns.iter().all(|conn| model.allowed(&model.conns[conn], Action::Subscribe, topic) == Some(true))
+}
+
+/// Whether No Local keeps a session's own message from it. \[MQTT-3.8.3-3\]
+fn is_kept_back(model: &Model<'_>, life: &Life<'_>, sub: &Sub<'_>, write: &Write) -> bool {
+    let own = |conn| model.conns[conn].client_id() == Some(life.client_id);
+    sub.options.no_local && write.sent.iter().any(|(_, conn)| own(conn))
 }
 
 /// A write that was surely done before `asked`, if every other write that may have come after it and before `answered`
@@ -247,6 +256,9 @@ fn gap(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
             }
             for write in writes {
                 let (Some(tag), Some(done)) = (write.tag, write.acknowledged) else { continue };
+                if is_kept_back(model, life, sub, write) {
+                    continue;
+                }
                 let around = write.first() < answered && done > sub.requested && !write.refused;
                 let alone = writes.iter().all(|other| {
                     other.tag == write.tag || other.surely_before(write) || other.first() > answered

@@ -178,7 +178,7 @@ fn suppressed(model: &Model<'_>, conn: &Conn<'_>, seen: Place) -> Option<(&'stat
 /// then the connection was in order.
 fn was_heard(model: &Model<'_>, conn: &Conn<'_>, place: Place) -> bool {
     let at = model.at(place);
-    let until = at + model.ground.healthy_delay() + Duration::from_secs(1);
+    let until = at + model.ground.healthy_delay();
     let unheard = model.ground.half_open(conn.client, conn.opened_at, until);
     let delayed =
         model.ground.delayed_until(conn.client, conn.node, conn.opened_at, until).is_some_and(|end| end > at);

@@ -86,11 +86,13 @@ fn prop_oneof_weight(low: u16, high: u16) -> impl Strategy<Value = u16> {
 
 pub(super) fn client(habits: &Habits, number: usize) -> impl Strategy<Value = ClientSpec> + use<> {
     let habits = habits.clone();
+    let same_id = habits.same_id;
     (identity(&habits, number), quirks(), conduct(), workload(&habits)).prop_map(
-        |(identity, quirks, conduct, workload)| {
+        move |(identity, quirks, conduct, workload)| {
             let mut spec = ClientSpec { conduct, workload: Some(workload), ..identity };
             spec.receive_max = quirks.0.then_some(quirks.1);
-            spec.packet_bytes_max = quirks.2.then_some(1_500);
+            // A session that two clients share is not to be too large for one of them in the middle of an exchange.
+            spec.packet_bytes_max = (quirks.2 && !same_id).then_some(1_500);
             spec.topic_alias_max = quirks.3;
             spec.uses_aliases = quirks.4;
             spec.keep_alive_s = quirks.5;

@@ -116,7 +116,7 @@ fn debt(
     let excuse = || {
         let own = model.reasons(life.client_id, message.tag).next();
         // A member of the group may have had it and lost it for a reason of its own.
-        own.or_else(|| if sub.is_shared() { any_reason(model, message.tag) } else { None })
+        own.or_else(|| if sub.is_shared() { any_reason(model, message, sub) } else { None })
     };
     let missing = match arrived {
         true => Missing::No,
@@ -137,6 +137,12 @@ fn may_be_kept_from_its_publisher(
     message.client_id == Some(model.life(life).client_id) && same.any(|other| other.options.no_local)
 }
 
-fn any_reason(model: &Model<'_>, tag: Tag) -> Option<(Place, DropReason)> {
-    model.drops.iter().filter(|((_, dropped), _)| *dropped == tag).find_map(|(_, list)| list.first().copied())
+/// A reason recorded for any client. That a session ended is one only for QoS 2, which stays with its member: QoS 1 is
+/// given to another. \[MQTT-4.8.2-5\]
+fn any_reason(model: &Model<'_>, message: &Published<'_>, sub: &Sub<'_>) -> Option<(Place, DropReason)> {
+    let with_qos2 = |other: &Sub<'_>| other.filter == sub.filter && other.options.qos == Qos::ExactlyOnce;
+    let stays = message.qos == Qos::ExactlyOnce && model.subs.iter().flatten().any(with_qos2);
+    let recorded = model.drops.iter().filter(|((_, dropped), _)| *dropped == message.tag);
+    let mut recorded = recorded.flat_map(|(_, list)| list.iter().copied());
+    recorded.find(|(_, reason)| *reason != DropReason::SessionEnded || stays)
 }

@@ -5,6 +5,7 @@ mod access_list_replay;
 mod async_crash;
 mod bit_rot;
 mod bridge_resume;
+mod crash_loop;
 mod disk_full;
 mod expiry_over_restart;
 mod flapping_link;
@@ -79,6 +80,7 @@ pub const ALL: &[Story] = &[
     subscribe_to_retained::STORY,
     expiry_over_restart::STORY,
     torn_tail::STORY,
+    crash_loop::STORY,
     disk_full::STORY,
     bit_rot::STORY,
     async_crash::STORY,

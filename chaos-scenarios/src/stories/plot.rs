@@ -22,7 +22,12 @@ pub(super) struct Plot {
 impl Plot {
     /// An empty story with the seed's randomness; `name` keeps stories apart.
     pub(super) fn new(name: &str, seed: u64) -> Self {
-        Plot { scenario: Scenario::single_node(name, seed), rng: Rng::from_seed(seed).fork(name) }
+        let mut rng = Rng::from_seed(seed).fork(name);
+        let mut scenario = Scenario::single_node(name, seed);
+        // Small files: what happens when one is full, or a snapshot is taken, is to happen often.
+        scenario.topology.nodes[0].segment_bytes = *rng.pick(&[4 << 10, 8 << 10, 32 << 10]);
+        scenario.topology.nodes[0].snapshot_log_bytes = *rng.pick(&[2 << 10, 8 << 10, 32 << 10]);
+        Plot { scenario, rng }
     }
 
     /// A time between the two, in milliseconds.
@@ -117,6 +122,13 @@ impl Plot {
             _ => FaultKind::CrashAtDiskOp { node: NODE, ops, power: false },
         };
         self.fault(at_ms, until_ms, kind);
+    }
+
+    /// Lets syncs take long in half of the seeds, so that there is more between a write and the end of its sync.
+    pub(super) fn perhaps_slow_disk(&mut self) {
+        if self.rng.chance(1, 2) {
+            self.scenario.topology.nodes[0].sync_us = Span { min: 5_000, max: 60_000 };
+        }
     }
 
     /// Publishes to `topics` from `from_ms` to `until_ms`, drawn by `weights`.

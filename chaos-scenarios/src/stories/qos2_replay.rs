@@ -28,5 +28,6 @@ fn make(seed: u64) -> Scenario {
             _ => plot.fault(at_ms, at_ms, FaultKind::Reset { client: publisher }),
         }
     }
+    plot.perhaps_slow_disk();
     plot.ends(4_500)
 }

@@ -27,5 +27,6 @@ fn make(seed: u64) -> Scenario {
         let at_ms = plot.ms(1_000, 4_000);
         plot.crash(at_ms);
     }
+    plot.perhaps_slow_disk();
     plot.ends(5_000)
 }

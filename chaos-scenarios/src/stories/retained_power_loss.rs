@@ -33,5 +33,6 @@ fn make(seed: u64) -> Scenario {
         let at_ms = plot.ms(300, 3_500);
         plot.crash(at_ms);
     }
+    plot.perhaps_slow_disk();
     plot.ends(4_800)
 }

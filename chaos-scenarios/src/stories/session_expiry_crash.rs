@@ -25,14 +25,34 @@ fn make(seed: u64) -> Scenario {
         let back = gone + *plot.rng.pick(&[200, 900, 2_500, 9_900]);
         plot.away(client, gone, back);
     }
-    if plot.rng.chance(2, 3) {
-        let from_ms = plot.ms(500, 3_000);
-        let until_ms = from_ms + plot.ms(50, 2_500);
-        plot.fault(from_ms, until_ms, FaultKind::PowerLoss { node: NODE });
-        if plot.rng.chance(1, 3) {
-            let by_ms = *plot.rng.pick(&[-3_600_000, -500, 500, 1_500]);
-            plot.fault(from_ms + 10, from_ms + 10, FaultKind::WallJump { node: NODE, by_ms });
-        }
+    match plot.rng.below(4) {
+        0 => {}
+        1 => long_outage(&mut plot),
+        _ => short_outage(&mut plot),
     }
     plot.ends(12_500)
+}
+
+/// The node is away for a moment, and its wall clock may jump meanwhile.
+fn short_outage(plot: &mut Plot) {
+    let from_ms = plot.ms(500, 3_000);
+    let until_ms = from_ms + plot.ms(50, 2_500);
+    plot.fault(from_ms, until_ms, FaultKind::PowerLoss { node: NODE });
+    if plot.rng.chance(1, 3) {
+        let by_ms = *plot.rng.pick(&[-3_600_000, -500, 500, 1_500]);
+        plot.fault(from_ms + 10, from_ms + 10, FaultKind::WallJump { node: NODE, by_ms });
+    }
+}
+
+/// The node is away for so long that the sessions of those who were connected end meanwhile, and they come back soon after.
+fn long_outage(plot: &mut Plot) {
+    let from_ms = plot.ms(400, 1_000);
+    plot.fault(from_ms, from_ms + 9_000, FaultKind::PowerLoss { node: NODE });
+    for name in ["four", "five"] {
+        let client = plot.durable_v5(name);
+        plot.spec(client).session_expiry_s = 1 + u32::try_from(plot.rng.below(2)).expect("below two");
+        plot.subscribe(50, client, "t", Qos::AtLeastOnce);
+        plot.spec(client).conduct.backoff.first_ms = 19_500;
+        plot.spec(client).conduct.backoff.max_ms = 19_500;
+    }
 }

@@ -29,5 +29,6 @@ fn make(seed: u64) -> Scenario {
         let until_ms = from_ms + plot.ms(50, 800);
         plot.fault(from_ms, until_ms, FaultKind::Stop { node: NODE });
     }
+    plot.perhaps_slow_disk();
     plot.ends(4_500)
 }

@@ -35,5 +35,6 @@ fn make(seed: u64) -> Scenario {
         plot.fault(at_ms, until_ms, kind);
         at_ms = until_ms;
     }
+    plot.perhaps_slow_disk();
     plot.ends(5_000)
 }

@@ -4,7 +4,7 @@ use broker_core::face::Durability;
 use broker_core::ids::NodeId;
 use broker_core::time::Instant;
 use sim::history::{Closer, ConnAck, Connect, Disconnect, NodeDown, Packet, What};
-use sim::scenario::{AccessAction, AccessList, AccessRule, FaultKind};
+use sim::scenario::{AccessAction, AccessList, AccessRule, Direction, FaultKind};
 
 #[test]
 fn a_client_that_stays_restless_is_found() {
@@ -136,4 +136,30 @@ fn a_client_that_may_not_leave_its_will_has_its_answer() {
             false => assert_eq!(tale.violation(38).client, Some(alice)),
         }
     }
+}
+
+#[test]
+fn a_client_that_stood_still_for_too_long_and_is_served_is_found() {
+    for (still_ms, served) in [(6_000, true), (6_000, false), (2_000, true)] {
+        let (mut tale, alice) = with_keep_alive(2);
+        tale.says(alice, "t", QOS1);
+        tale.fault(FaultKind::ClientStall { client: alice }, still_ms);
+        if served {
+            tale.says(alice, "t", QOS1);
+        }
+        tale.closes(alice, Closer::Broker);
+        match still_ms > 3_000 && served {
+            true => assert_eq!(tale.violation(37).client, Some(alice)),
+            false => tale.holds(&[37]),
+        }
+    }
+}
+
+#[test]
+fn a_client_that_was_not_heard_for_too_long_and_is_served_is_found() {
+    let (mut tale, alice) = with_keep_alive(2);
+    tale.says(alice, "t", QOS1);
+    tale.fault(FaultKind::Stall { client: alice, direction: Direction::ToBroker }, 6_000);
+    tale.says(alice, "t", QOS1);
+    assert_eq!(tale.violation(37).client, Some(alice));
 }

@@ -164,3 +164,14 @@ fn around_suback_a_message_comes_once() {
     given(&mut tale, bob, message, 2);
     assert_eq!(tale.violation(28).message, Some(message));
 }
+
+#[test]
+fn no_local_keeps_a_sessions_own_retained_message_from_it() {
+    let mut tale = Tale::new();
+    let alice = tale.durable("alice");
+    tale.asks(alice, Subscription { no_local: true, ..Subscription::plain("t", QOS1) }, None);
+    tale.retains(alice, "t");
+    tale.got(alice, Packet::SubAck(Granted { id: 900, reasons: vec![1] }));
+    tale.ends();
+    tale.holds(&[27, 28]);
+}

@@ -1,4 +1,5 @@
 use crate::checkers::tale::{QOS1, QOS2, Tale};
+use broker_core::event::DropReason;
 use sim::history::{ClientNo, Closer, Connect, NodeDown, Qos};
 
 const GROUP: &str = "$share/g/t";
@@ -85,4 +86,31 @@ fn a_member_that_stood_still_may_read_late_what_was_given_to_another() {
     tale.hears(bob, message, 1);
     tale.closes(bob, Closer::Broker);
     tale.holds(&[34]);
+}
+
+#[test]
+fn a_member_that_ended_excuses_the_loss_of_qos_2_only() {
+    for (qos, excused) in [(QOS1, false), (QOS2, true)] {
+        let (mut tale, [alice, bob, _]) = a_group(qos);
+        let message = tale.says(alice, "t", qos);
+        tale.hears(bob, message, 1);
+        tale.closes(bob, Closer::Network);
+        let clean = Connect { clean_start: true, ..tale.connect_of(bob) };
+        tale.join_as(bob, clean, false);
+        tale.drops(bob, message, DropReason::SessionEnded);
+        tale.ends();
+        match excused {
+            true => tale.holds(&[1, 2]),
+            // Bob had it, but had not acknowledged it; Carol is owed what reached nobody.
+            false => tale.holds(&[1]),
+        }
+    }
+    let (mut tale, [alice, bob, _]) = a_group(QOS1);
+    let message = tale.says(alice, "t", QOS1);
+    tale.closes(bob, Closer::Network);
+    let clean = Connect { clean_start: true, ..tale.connect_of(bob) };
+    tale.join_as(bob, clean, false);
+    tale.drops(bob, message, DropReason::SessionEnded);
+    tale.ends();
+    assert_eq!(tale.violation(1).message, Some(message));
 }
