@@ -1,7 +1,7 @@
 //! Wills: 29, 30.
 
 use super::{Because, Checker, unless_forgetful};
-use crate::model::{Conn, Life, Model, Place, Published};
+use crate::model::{Conn, LATE_DETACH, Life, Model, Place, Published};
 use broker_core::auth::Action;
 use broker_core::time::{Duration, Instant};
 use sim::history::{Disconnect, Qos};
@@ -79,9 +79,8 @@ fn due_at(model: &Model<'_>, will: &Published<'_>, conn: &Conn<'_>) -> Option<In
     if delay_s > 0 && came_back() {
         return None;
     }
-    // 5 s: after a crash a session counts as detached up to that much later than it was.
     let margin = model.ground.clock_slack() + Duration::from_secs(1);
-    let crash = if model.ground.downs.is_empty() { Duration::ZERO } else { Duration::from_secs(5) };
+    let crash = if model.ground.downs.is_empty() { Duration::ZERO } else { LATE_DETACH };
     let delay = if delay_s == 0 { Duration::ZERO } else { Duration::from_secs(delay_s.into()) + crash };
     Some(settled_at.max(up_at) + delay + margin)
 }

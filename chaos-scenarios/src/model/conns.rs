@@ -100,12 +100,19 @@ impl<'a> Conn<'a> {
     /// When the broker had surely noticed the end of the connection and done with all its bytes; `None` if it is open or
     /// the broker may never have noticed.
     pub fn settled_at(&self, ground: &Ground<'_>) -> Option<Instant> {
-        let (_, closed_at, by) = self.closed?;
+        // A node that goes down has no connections any more, whenever their clients notice. One that was not answered may
+        // have been under way to the next process.
+        let known_at = match (self.connack, self.closed) {
+            (Some((_, answered_at, _)), _) => Some(answered_at),
+            (None, closed) => closed.map(|(_, closed_at, _)| closed_at + ground.healthy_delay()),
+        };
+        let crash = ground.downs.iter().filter(|down| down.node == self.node);
+        let crash = crash.filter(|down| known_at.is_some_and(|known_at| down.at >= known_at));
+        let crashed_at = crash.map(|down| down.at).min();
+        let Some((_, closed_at, by)) = self.closed else { return crashed_at };
         if by == Closer::Broker {
-            return Some(closed_at);
+            return Some(crashed_at.map_or(closed_at, |crashed_at| crashed_at.min(closed_at)));
         }
-        let crash = ground.downs.iter().filter(|down| down.node == self.node && down.at >= self.opened_at);
-        let crashed_at = crash.map(|down| down.at.max(closed_at)).min();
         let quiet = |at: Instant| {
             let mut at = at + ground.healthy_delay();
             while let Some(until) = ground.delayed_until(self.client, self.node, self.opened_at, at) {

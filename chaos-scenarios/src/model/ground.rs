@@ -7,6 +7,10 @@ use broker_core::time::{Duration, Instant};
 use sim::history::{ClientNo, History, NodeDown, What};
 use sim::scenario::{FaultKind, Scenario};
 
+/// After a crash a session counts as detached up to this much later than it was: the moment of the crash is known by the
+/// last entry on disk only (`docs/architecture.md`, Time).
+pub const LATE_DETACH: Duration = Duration::from_secs(10);
+
 /// What the world did to the run, as far as a judge may know it.
 #[derive(Debug)]
 pub struct Ground<'a> {

@@ -5,7 +5,7 @@
 //! demanded of the old one any more, and what it had may still show.
 
 use super::conns::Conn;
-use super::ground::Ground;
+use super::ground::{Ground, LATE_DETACH};
 use super::{LifeNo, Place};
 use broker_core::ids::ConnId;
 use broker_core::time::{Duration, Instant};
@@ -169,8 +169,7 @@ pub(super) fn expectation(
     if !unclear.is_empty() {
         return Expectation::Either;
     }
-    // After a crash a session counts as detached up to 5 s later than it was.
-    let margin = slack + Duration::from_secs(6);
+    let margin = slack + LATE_DETACH + Duration::from_secs(1);
     match longest_s {
         0 => Expectation::Gone(Gone::EndedWithConnection),
         u32::MAX => Expectation::Either,

@@ -14,7 +14,7 @@ mod writes;
 
 pub use conns::Conn;
 pub use deliveries::{Copy, Delivery};
-pub use ground::{Down, Ground, Window};
+pub use ground::{Down, Ground, LATE_DETACH, Window};
 pub use lives::{Began, Expectation, Gone, Life, seconds_between};
 pub use owed::{Missing, Owed};
 pub use publishes::{Published, Sending};
