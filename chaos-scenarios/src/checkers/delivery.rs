@@ -185,14 +185,13 @@ fn was_taken_in(model: &Model<'_>, message: &Published<'_>, publisher: &Conn<'_>
 fn reachable(model: &Model<'_>, message: &Published<'_>, conn: &Conn<'_>) -> bool {
     let small = conn.connect.is_some_and(|(_, _, connect)| connect.packet_bytes_max.is_some());
     let heard = !model.ground.half_open(conn.client, conn.opened_at, model.ground.last_at);
-    let drained = !conn.hears_until_the_end(model.history, &model.ground);
+    let drained = !conn.hears_until_the_end(&model.ground);
     heard && drained && !small && model.allowed(conn, Action::Subscribe, message.topic.as_str()) == Some(true)
 }
 
 /// Whether `conn` was open at `at` and long enough after.
 fn stays(model: &Model<'_>, conn: &Conn<'_>, at: Instant) -> bool {
-    let until = model.kept_until(conn);
-    model.ground.end.is_some() && conn.opened_at <= at && until >= at + CALM
+    model.ground.end.is_some() && conn.opened_at <= at && conn.kept_until >= at + CALM
 }
 
 fn arrived(model: &Model<'_>, life: LifeNo, message: &Published<'_>) -> bool {

@@ -165,9 +165,7 @@ fn converges(model: &Model<'_>) -> Verdict {
     }
     let draining = model.lives.iter().filter_map(|life| life.conns.last()).map(|conn| &model.conns[conn]);
     let draining = draining.filter(|conn| conn.closed.is_none() && model.ground.healed.is_some());
-    if let Some(conn) =
-        draining.into_iter().find(|conn| conn.hears_until_the_end(model.history, &model.ground))
-    {
+    if let Some(conn) = draining.into_iter().find(|conn| conn.hears_until_the_end(&model.ground)) {
         let what = format!(
             "what was queued for '{}' was still being delivered when the time was up",
             conn.client_id().unwrap_or_default()

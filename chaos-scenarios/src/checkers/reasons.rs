@@ -50,7 +50,7 @@ fn contradiction(
         DropReason::QueueFull => {
             let most = most_queued(model, client_id, place);
             let few = most < u64::from(limits.queue_messages_max);
-            let small = most * (largest_payload(model) + LARGEST_TOPIC) <= limits.queue_bytes_max;
+            let small = most * (model.payload_bytes_max + LARGEST_TOPIC) <= limits.queue_bytes_max;
             (few && small).then(|| format!("at most {most} messages can have been queued"))
         }
         DropReason::SlowConsumer => {
@@ -93,7 +93,8 @@ fn contradiction(
             let topics: BTreeSet<&str> =
                 earlier().filter(|other| other.retain).map(|other| other.topic.as_str()).collect();
             let few = (topics.len() as u64) < u64::from(limits.retained_messages_max);
-            let small = largest_payload(model) * topics.len() as u64 + (1 << 16) <= limits.retained_bytes_max;
+            let small =
+                model.payload_bytes_max * topics.len() as u64 + (1 << 16) <= limits.retained_bytes_max;
             (few && small).then(|| format!("only {} topics had a retained message", topics.len()))
         }
     }
@@ -116,12 +117,3 @@ fn most_queued(model: &Model<'_>, client_id: &str, place: Place) -> u64 {
 
 /// Longer than any topic of a scenario, with what else is counted for a message.
 const LARGEST_TOPIC: u64 = 100;
-
-/// The largest payload that anybody sent.
-fn largest_payload(model: &Model<'_>) -> u64 {
-    let sent = model.history.records.iter().filter_map(|record| match &record.what {
-        What::Sent { packet: Packet::Publish(publish), .. } => Some(publish.payload.len() as u64),
-        _ => None,
-    });
-    sent.max().unwrap_or(0)
-}

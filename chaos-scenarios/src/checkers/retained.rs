@@ -153,7 +153,7 @@ fn was_given(model: &Model<'_>, life: &Life<'_>, writes: &[Write], sub: &Sub<'_>
 fn calm_around(model: &Model<'_>, life: &Life<'_>, sub: &Sub<'_>, answered: Place) -> bool {
     let conn = &model.conns[&sub.conn];
     let until = model.at(answered) + Duration::from_secs(2);
-    let open_until = model.kept_until(conn);
+    let open_until = conn.kept_until;
     let heard = !model.ground.half_open(conn.client, conn.opened_at, until);
     heard
         && life.conns.contains(&conn.id)

@@ -32,6 +32,10 @@ pub struct Conn<'a> {
     pub closed: Option<(Place, Instant, Closer)>,
     /// A time at which the broker surely still held the connection: when the last request that it answered was sent.
     pub alive_at: Instant,
+    /// Until when its client listened to it: until it was closed, or until somebody began to take its session over.
+    pub kept_until: Instant,
+    /// When the last PUBLISH or PUBREL came.
+    pub heard_at: Option<Instant>,
     /// All its places, rising.
     pub places: Vec<Place>,
 }
@@ -90,11 +94,8 @@ impl<'a> Conn<'a> {
     }
 
     /// Whether deliveries still came in the last second of the run: what is queued for the client may not all have come.
-    pub fn hears_until_the_end(&self, history: &History, ground: &Ground<'_>) -> bool {
-        let heard = self.places.iter().rev().map(|place| &history.records[*place]).find(|record| {
-            matches!(record.what, What::Received { packet: Packet::Publish(_) | Packet::PubRel(_), .. })
-        });
-        heard.is_some_and(|record| record.at + Duration::from_secs(1) > ground.last_at)
+    pub fn hears_until_the_end(&self, ground: &Ground<'_>) -> bool {
+        self.heard_at.is_some_and(|heard_at| heard_at + Duration::from_secs(1) > ground.last_at)
     }
 
     /// When the broker had surely noticed the end of the connection and done with all its bytes; `None` if it is open or
@@ -155,6 +156,9 @@ pub(super) fn read<'a>(history: &'a History) -> BTreeMap<ConnId, Conn<'a>> {
             What::Sent { packet: Packet::Disconnect(left), .. } => conn.left = Some((place, left)),
             What::Received { packet: Packet::Disconnect(sent), .. } => conn.dismissed = Some((place, sent)),
             What::Received { packet, .. } => {
+                if matches!(packet, Packet::Publish(_) | Packet::PubRel(_)) {
+                    conn.heard_at = Some(record.at);
+                }
                 if let Some(asked_at) = asked_at(history, conn, packet) {
                     conn.alive_at = conn.alive_at.max(asked_at);
                 }
@@ -165,7 +169,19 @@ pub(super) fn read<'a>(history: &'a History) -> BTreeMap<ConnId, Conn<'a>> {
             _ => {}
         }
     }
+    let last_at = history.records.last().map_or(Instant::ZERO, |record| record.at);
+    let kept: Vec<Instant> = conns.values().map(|conn| kept_until(&conns, conn, last_at)).collect();
+    for (conn, until) in conns.values_mut().zip(kept) {
+        conn.kept_until = until;
+    }
     conns
+}
+
+fn kept_until(conns: &BTreeMap<ConnId, Conn<'_>>, conn: &Conn<'_>, last_at: Instant) -> Instant {
+    let closed_at = conn.closed.map_or(last_at, |(_, at, _)| at);
+    let later = conns.values().filter(|other| other.opened > conn.opened);
+    let taking = later.filter(|other| other.client == conn.client || other.client_id() == conn.client_id());
+    taking.map(|other| other.opened_at).min().map_or(closed_at, |taken_at| taken_at.min(closed_at))
 }
 
 fn opened<'a>(client: ClientNo, id: ConnId, node: NodeId, opened: Place, opened_at: Instant) -> Conn<'a> {
@@ -181,6 +197,8 @@ fn opened<'a>(client: ClientNo, id: ConnId, node: NodeId, opened: Place, opened_
         dismissed: None,
         closed: None,
         alive_at: opened_at,
+        kept_until: opened_at,
+        heard_at: None,
         places: Vec::new(),
     }
 }

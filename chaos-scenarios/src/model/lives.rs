@@ -119,7 +119,7 @@ pub(super) fn read<'a>(
             life.may_end = may_end(ground, conns, list, life);
             let last = &conns[life.conns.last().expect("a life has a connection")];
             let whole = life.may_end.is_none() && position + 1 == count;
-            life.at_rest = whole && is_at_rest(history, ground, last, &restless);
+            life.at_rest = whole && is_at_rest(ground, last, &restless);
         }
     }
     lives
@@ -284,11 +284,11 @@ fn may_end(
     ends.into_iter().min()
 }
 
-fn is_at_rest(history: &History, ground: &Ground<'_>, last: &Conn<'_>, restless: &[ClientNo]) -> bool {
+fn is_at_rest(ground: &Ground<'_>, last: &Conn<'_>, restless: &[ClientNo]) -> bool {
     let healed = ground.end.is_some() && ground.healed.is_some();
     let dead_link = ground.half_open(last.client, last.opened_at, ground.last_at);
     let crashed = ground.downs.iter().any(|down| down.place > last.opened && down.node == last.node);
-    let quiet = !last.hears_until_the_end(history, ground);
+    let quiet = !last.hears_until_the_end(ground);
     healed && last.closed.is_none() && !restless.contains(&last.client) && !dead_link && !crashed && quiet
 }
 

@@ -26,7 +26,7 @@ use broker_core::event::{DropReason, Event};
 use broker_core::ids::ConnId;
 use broker_core::time::Instant;
 use broker_core::topic::TopicName;
-use sim::history::{ClientNo, History, Record, Tag, What};
+use sim::history::{ClientNo, History, Packet, Record, Tag, What};
 use sim::scenario::Scenario;
 use std::collections::BTreeMap;
 
@@ -69,6 +69,8 @@ pub struct Model<'a> {
     pub writes: BTreeMap<&'a str, Vec<Write>>,
     /// What must have arrived, and whether it did.
     pub owed: Vec<Owed>,
+    /// The largest payload that anybody sent, in bytes.
+    pub payload_bytes_max: u64,
 }
 
 impl<'a> Model<'a> {
@@ -93,6 +95,7 @@ impl<'a> Model<'a> {
             drops: drops(history),
             writes: writes::read(history),
             owed: Vec::new(),
+            payload_bytes_max: payload_bytes_max(history),
         };
         model.subs = subscriptions::read(&model);
         model.published = publishes::read(&model);
@@ -161,15 +164,6 @@ impl<'a> Model<'a> {
         answers.iter().all(|answer| *answer == answers[0]).then_some(answers[0])
     }
 
-    /// Until when the client listened to `conn`: until it was closed, or until somebody began to take its session over.
-    pub fn kept_until(&self, conn: &Conn<'_>) -> Instant {
-        let closed_at = conn.closed.map_or(self.ground.last_at, |(_, at, _)| at);
-        let others = self.conns.values().filter(|other| other.opened > conn.opened);
-        let taking =
-            others.filter(|other| other.client == conn.client || other.client_id() == conn.client_id());
-        taking.map(|other| other.opened_at).min().map_or(closed_at, |taken_at| taken_at.min(closed_at))
-    }
-
     /// Whether the broker's own account is in the history.
     pub fn has_events(&self) -> bool {
         self.history.events().next().is_some()
@@ -185,6 +179,14 @@ impl<'a> Model<'a> {
     pub fn client_of(&self, life: &Life<'_>) -> ClientNo {
         self.conns[life.conns.last().expect("a life has a connection")].client
     }
+}
+
+fn payload_bytes_max(history: &History) -> u64 {
+    let sent = history.records.iter().filter_map(|record| match &record.what {
+        What::Sent { packet: Packet::Publish(publish), .. } => Some(publish.payload.len() as u64),
+        _ => None,
+    });
+    sent.max().unwrap_or(0)
 }
 
 fn drops(history: &History) -> Drops<'_> {
