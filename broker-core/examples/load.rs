@@ -43,6 +43,7 @@ impl Load {
             durability: Durability::Async,
             snapshot_log_bytes: u64::MAX,
             wall: WallTime::from_millis(1),
+            cluster: None,
         };
         let node = broker::open(setup, Recovered::default(), Instant::ZERO).expect("an empty disk opens");
         let sample = publish(0, qos, 1);

@@ -147,6 +147,8 @@ impl Broker for Node {
             Input::ClientClosed { conn } => self.gateway.lost(conn),
             Input::Authenticated { conn, decision } => self.gateway.authenticated(conn, decision),
             Input::Persisted { write } => self.routing.on_persisted(write, &mut self.gateway),
+            // A node that holds everything has no peers.
+            Input::PeerUp { .. } | Input::PeerFrame { .. } | Input::PeerDown { .. } => {}
             Input::SnapshotStored { .. } => self.routing.on_snapshot_stored(),
             Input::Shutdown => self.gateway.stop(),
         }

@@ -27,7 +27,23 @@ pub struct Setup {
     pub snapshot_log_bytes: u64,
     /// The wall clock at opening.
     pub wall: WallTime,
+    /// The cluster it is a member of; `None` is a node that holds everything itself.
+    pub cluster: Option<ClusterSetup>,
 }
+
+/// What a node is told of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSetup {
+    /// All members, this node among them.
+    pub members: Vec<NodeId>,
+    /// How many shards there are: the same number everywhere and for ever, 1 to [`SHARDS_MAX`].
+    pub shards: u16,
+    /// How many replicas a shard has; all members if they are fewer.
+    pub replicas: u8,
+}
+
+/// The most shards a cluster can have: each has a part of the packet identifier space.
+pub const SHARDS_MAX: u16 = 64;
 
 /// What an acknowledgement waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +103,23 @@ pub enum Input {
         /// It holds the effect of all records up to this one.
         upto: Lsn,
     },
+    /// There is a link to this member now, both ways. What was sent to it before and has not arrived is lost.
+    PeerUp {
+        /// Which member.
+        peer: NodeId,
+    },
+    /// A frame arrived, in the order in which its sender handed it out.
+    PeerFrame {
+        /// From this member.
+        peer: NodeId,
+        /// A whole frame.
+        frame: Bytes,
+    },
+    /// The link to this member is gone.
+    PeerDown {
+        /// Which member.
+        peer: NodeId,
+    },
     /// The node is to stop: clients are told and closed (0x8B), what is pending is persisted first.
     Shutdown,
 }
@@ -114,6 +147,13 @@ pub enum Output {
         conn: ConnId,
         /// Whether to read.
         on: bool,
+    },
+    /// Send a frame to another member, after those of earlier outputs for it; lost if there is no link.
+    SendPeer {
+        /// To this member.
+        peer: NodeId,
+        /// A whole frame.
+        frame: Bytes,
     },
     /// Answer with [`Input::Authenticated`].
     Authenticate {
@@ -144,7 +184,7 @@ pub enum TimerKind {
     ConnectTimeout(ConnId),
     /// A client has been silent for 1.5 times its keep alive. \[MQTT-3.1.2-22\]
     KeepAlive(ConnId),
-    /// A session expires, a will is due, or queued messages expire.
+    /// A session expires, a will is due, queued messages expire; in a cluster also elections, heartbeats and leases.
     Expiry,
     /// Progress of consumers is to be written down.
     Progress,

@@ -160,6 +160,7 @@ where
         durability: config.durability.into(),
         snapshot_log_bytes: config.storage.snapshot_log_bytes,
         wall: clock::wall(),
+        cluster: None,
     };
     let broker = broker_core::broker::open(setup, recovered, clock.now()).map_err(|error| {
         Failure::run(format!("cannot use the data in {}: {error}", config.data.display()))

@@ -55,6 +55,7 @@ fn setup(limits: &Limits, wall: WallTime) -> Setup {
         durability: Durability::Sync,
         snapshot_log_bytes: 2_000,
         wall,
+        cluster: None,
     }
 }
 
@@ -231,6 +232,7 @@ impl Bench {
                 }
                 false
             }
+            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
             Output::Authenticate { conn, .. } => {
                 let decision = Decision::Allowed(self.permissions.clone());
                 self.input(Input::Authenticated { conn, decision });

@@ -262,6 +262,7 @@ impl<S: Stream> Node<S> {
                     link.set_reading(on);
                 }
             }
+            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
             Output::Authenticate { conn, credentials } => self.questions.push((conn, credentials)),
             Output::Persist { write, records, urgent } => self.storage.persist(write, records, urgent),
             Output::Snapshot(snapshot) => self.storage.snapshot(snapshot),

@@ -74,6 +74,7 @@ impl Broker for Scripted {
                     "woken before its time"
                 );
             }
+            Input::PeerUp { .. } | Input::PeerFrame { .. } | Input::PeerDown { .. } => {}
             Input::SnapshotStored { .. } | Input::Shutdown => {}
         }
         drop(seen);

@@ -66,6 +66,7 @@ impl Process {
             durability: node.spec.durability,
             snapshot_log_bytes: node.spec.snapshot_log_bytes,
             wall: node.clock.wall(stage.now),
+            cluster: None,
         };
         let now = node.local(stage.now);
         let broker = guarded(|| opener.open(setup, recovered, now))?.map_err(Failure::Open)?;
@@ -189,6 +190,7 @@ impl Process {
                 note_event(stage, ix, &event);
                 stage.record(What::Broker { node: node.spec.node, event });
             }
+            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
             Output::SendClient { .. } | Output::CloseClient { .. } | Output::ReadClient { .. } => {
                 return Ok(Some(output));
             }
@@ -281,6 +283,9 @@ fn note_input(stage: &mut Stage, ix: u64, input: &Input) {
         Input::ClientSent { conn, bytes } => stage.note("sent", &[ix, conn.0, *bytes as u64], b""),
         Input::ClientClosed { conn } => stage.note("closed", &[ix, conn.0], b""),
         Input::Authenticated { conn, .. } => stage.note("authenticated", &[ix, conn.0], b""),
+        Input::PeerUp { peer } => stage.note("peer up", &[ix, peer.0.into()], b""),
+        Input::PeerFrame { peer, frame } => stage.note("frame", &[ix, peer.0.into()], frame),
+        Input::PeerDown { peer } => stage.note("peer down", &[ix, peer.0.into()], b""),
         Input::Persisted { write } => stage.note("persisted", &[ix, write.0], b""),
         Input::SnapshotStored { upto } => stage.note("snapshot stored", &[ix, upto.0], b""),
         Input::Shutdown => stage.note("shutdown", &[ix], b""),
