@@ -4,8 +4,8 @@
 //! ([`crate::Input::Authenticated`]), so a check may be slow or remote. The answer carries the client's
 //! [`Permissions`] as data; the core evaluates them at publish, at subscribe and at delivery.
 
+pub use crate::base::password::Password;
 use crate::topic::{TopicFilter, TopicName};
-use bytes::Bytes;
 use bytestring::ByteString;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Credentials {
     /// The user name, if one was given.
     pub user_name: Option<ByteString>,
     /// The password, if one was given.
-    pub password: Option<Bytes>,
+    pub password: Option<Password>,
     /// Where the client connects from, as the driver names it.
     pub peer: String,
 }
@@ -105,4 +105,23 @@ fn covers(wide: &TopicFilter, narrow: &TopicFilter) -> bool {
         }
     }
     narrow_levels.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ByteString, Credentials, Password};
+
+    #[test]
+    fn printed_credentials_tell_who_it_is_and_not_how_it_is_proved() {
+        let credentials = Credentials {
+            client_id: ByteString::from_static("c1"),
+            user_name: Some(ByteString::from_static("alice")),
+            password: Some(Password::new("hunter2")),
+            peer: "127.0.0.1:1".to_owned(),
+        };
+        let printed = format!("{credentials:?}");
+        assert!(printed.contains("alice") && printed.contains("password: Some(<hidden>)"), "{printed}");
+        // Neither as text nor as a list of bytes.
+        assert!(!printed.contains("hunter2") && !printed.contains("104, 117"), "{printed}");
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod ids;
 pub mod limits;
+pub mod password;
 pub mod rng;
 pub mod text;
 pub mod time;

@@ -10,6 +10,7 @@ use super::{
     check_from_client, decode, decode_connect, encode, encoded_len, fit,
 };
 use crate::base::ids::PacketId;
+use crate::base::password::Password;
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use std::num::NonZeroU16;
@@ -223,10 +224,20 @@ fn bounds_of_the_data_types_survive_the_wire() {
 fn a_password_is_any_bytes() {
     let mut connect = Connect::new(Version::V3, "c");
     connect.user_name = Some("u".into());
-    connect.password = Some(Bytes::from_static(b"\xFF\xFE"));
+    connect.password = Some(Password::new(b"\xFF\xFE".as_slice()));
     let bytes = written(Version::V3, &Packet::Connect(Box::new(connect.clone())));
     assert!(bytes.ends_with(b"\x00\x02\xFF\xFE"));
     assert_eq!(decode_connect(Frame::whole(&bytes).expect("a frame")), Ok(connect));
+}
+
+#[test]
+fn a_printed_connect_does_not_tell_the_password() {
+    let mut connect = Connect::new(Version::V5, "c");
+    connect.password = Some(Password::new("hunter2"));
+    let bytes = written(Version::V5, &Packet::Connect(Box::new(connect)));
+    let decoded = decode_connect(Frame::whole(&bytes).expect("a frame")).expect("what we wrote");
+    let printed = format!("{decoded:?}");
+    assert!(printed.contains("password: Some(<hidden>)") && !printed.contains("hunter2"), "{printed}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ impl Gatekeeper for PasswordGate {
         match (&credentials.user_name, &credentials.password) {
             (None, _) if self.anonymous_too => allowed(&self.acl, credentials, None),
             (None, _) => Decision::NotAuthorized,
-            (Some(user), Some(password)) if self.passwords.verify(user, password) => {
+            (Some(user), Some(password)) if self.passwords.verify(user, password.reveal()) => {
                 allowed(&self.acl, credentials, Some(user))
             }
             (Some(_), _) => Decision::BadUserNameOrPassword,
@@ -68,16 +68,15 @@ fn allowed(acl: &[AclRule], credentials: &Credentials, user: Option<&str>) -> De
 #[cfg(test)]
 mod tests {
     use super::{AclRule, Anonymous, Arc, Credentials, Decision, Gatekeeper as _, PasswordGate, Passwords};
-    use broker_core::auth::Action;
+    use broker_core::auth::{Action, Password};
     use broker_core::topic::TopicName;
-    use bytes::Bytes;
     use bytestring::ByteString;
 
     fn credentials(user: Option<&'static str>, password: Option<&'static str>) -> Credentials {
         Credentials {
             client_id: ByteString::from("c1"),
             user_name: user.map(ByteString::from_static),
-            password: password.map(|password| Bytes::from_static(password.as_bytes())),
+            password: password.map(Password::new),
             peer: "127.0.0.1:1".to_owned(),
         }
     }

@@ -4,7 +4,7 @@ use super::{Authenticator, Bounds, Node, Parts, SharedNode, Turns};
 use crate::auth::{Anonymous, PasswordGate, Passwords};
 use crate::clock::Clock;
 use crate::storage::{Reports, Storage, StorageError};
-use broker_core::auth::{Credentials, Decision};
+use broker_core::auth::{Credentials, Decision, Password};
 use broker_core::face::{Broker, Input, Output, Record, Snapshot, TimerKind};
 use broker_core::ids::{ConnId, Lsn, WriteId};
 use broker_core::time::Instant;
@@ -200,7 +200,7 @@ fn credentials(user: Option<&'static str>) -> Credentials {
     Credentials {
         client_id: ByteString::from_static("c"),
         user_name: user.map(ByteString::from_static),
-        password: Some(Bytes::from_static(b"secret")),
+        password: Some(Password::new("secret")),
         peer: String::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Arbitrary CONNECT and CONNACK.
 
 use super::{data, of_v5, payload_format, qos, reason, text, topic, user};
+use broker_core::auth::Password;
 use broker_core::codec::packet::{
     ConnAck, ConnAckProperties, Connect, ConnectProperties, Will, WillProperties,
 };
@@ -18,7 +19,8 @@ pub fn connect(version: Version) -> impl Strategy<Value = Connect> {
     (head, login, option::of(will(version)), of_v5(version, connect_properties())).prop_map(
         move |((clean_start, keep_alive_s, client_id), (user_name, password), will, properties)| {
             // A password needs a user name in 3.1.1.
-            let password = password.filter(|_| version == Version::V5 || user_name.is_some());
+            let password =
+                password.filter(|_| version == Version::V5 || user_name.is_some()).map(Password::new);
             Connect { version, clean_start, keep_alive_s, client_id, user_name, password, will, properties }
         },
     )

@@ -296,7 +296,7 @@ pub(crate) const KNOWN: &[Known] = &[
 fn login_is_empty(packet: &Packet) -> bool {
     matches!(packet, Packet::Connect(connect)
         if connect.user_name.as_ref().is_some_and(|name| name.is_empty())
-            || connect.password.as_ref().is_some_and(|password| password.is_empty()))
+            || connect.password.as_ref().is_some_and(|password| password.reveal().is_empty()))
 }
 
 fn has_subscription_ids(packet: &Packet) -> bool {

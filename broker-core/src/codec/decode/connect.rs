@@ -1,5 +1,6 @@
 //! CONNECT and CONNACK. \[MQTT-3.1, 3.2\]
 
+use crate::base::password::Password;
 use crate::codec::error::DecodeError;
 use crate::codec::framing::Frame;
 use crate::codec::packet::{
@@ -43,7 +44,7 @@ pub(super) fn connect(body: &mut Reader) -> Result<Connect, DecodeError> {
     let client_id = body.string("client identifier")?;
     let will = flags.will.map(|(qos, retain)| will(version, qos, retain, body)).transpose()?;
     let user_name = flags.user_name.then(|| body.string("user name")).transpose()?;
-    let password = flags.password.then(|| body.bytes("password")).transpose()?;
+    let password = flags.password.then(|| body.bytes("password").map(Password::new)).transpose()?;
     let clean_start = flags.clean_start;
     Ok(Connect { version, clean_start, keep_alive_s, client_id, user_name, password, will, properties })
 }

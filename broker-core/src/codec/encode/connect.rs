@@ -30,7 +30,7 @@ pub(super) fn connect<S: Sink>(connect: &Connect, sink: &mut S) {
         sink.bytes(user_name.as_bytes());
     }
     if let Some(password) = &connect.password {
-        sink.bytes(password);
+        sink.bytes(password.reveal());
     }
 }
 

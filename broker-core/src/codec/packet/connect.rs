@@ -2,6 +2,7 @@
 
 use super::publish::{PayloadFormat, PublishExtras, PublishProperties};
 use super::{QoS, UserProperties, Version};
+use crate::base::password::Password;
 use crate::codec::reason::ReasonCode;
 use crate::topic::TopicName;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ pub struct Connect {
     /// The user name.
     pub user_name: Option<ByteString>,
     /// The password: any bytes.
-    pub password: Option<Bytes>,
+    pub password: Option<Password>,
     /// What to publish if the client is lost.
     pub will: Option<Will>,
     /// What only 5.0 can say.
