@@ -103,14 +103,10 @@ pub enum DropReason {
     SlowConsumer,
     /// The session ended.
     SessionEnded,
-    /// The subscription was removed before delivery began.
-    Unsubscribed,
     /// The access list does not let this client receive it.
     NotAuthorized,
     /// It is larger than the client's Maximum Packet Size. \[MQTT-3.1.2-25\]
     PacketTooLarge,
-    /// The client refused it with a reason code of 0x80 or more.
-    Refused,
     /// A retained message that a limit refused.
     RetainedFull,
 }

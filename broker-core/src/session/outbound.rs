@@ -317,10 +317,8 @@ pub fn limit_behind(reason: DropReason) -> Option<&'static str> {
         DropReason::RetainedFull => Some("retained_messages_max or retained_bytes_max"),
         DropReason::Expired
         | DropReason::SessionEnded
-        | DropReason::Unsubscribed
         | DropReason::NotAuthorized
-        | DropReason::PacketTooLarge
-        | DropReason::Refused => None,
+        | DropReason::PacketTooLarge => None,
     }
 }
 

@@ -31,12 +31,6 @@ fn contradiction(
     let limits = model.scenario.topology.nodes.first().map(|node| &node.limits)?;
     let earlier = || model.published.values().filter(move |other| other.first().place < place);
     let conns = || model.by_client_id.get(client_id).into_iter().flatten().map(|conn| &model.conns[conn]);
-    let sent = |fits: &dyn Fn(&Packet) -> bool| {
-        conns()
-            .flat_map(|conn| conn.places.iter())
-            .filter(|at| **at < place)
-            .any(|at| matches!(&model.record(*at).what, What::Sent { packet, .. } if fits(packet)))
-    };
     match reason {
         DropReason::Expired => match message.expiry_s {
             None => Some("it has no expiry interval".to_owned()),
@@ -72,10 +66,6 @@ fn contradiction(
             });
             endless.then(|| "its session cannot have ended".to_owned())
         }
-        DropReason::Unsubscribed => {
-            let unsubscribed = sent(&|packet| matches!(packet, Packet::Unsubscribe(_)));
-            (!unsubscribed).then(|| "the client never unsubscribed".to_owned())
-        }
         DropReason::NotAuthorized => {
             model.scenario.acl.is_empty().then(|| "everything is allowed".to_owned())
         }
@@ -83,11 +73,6 @@ fn contradiction(
             let limited = conns()
                 .any(|conn| conn.connect.is_some_and(|(_, _, connect)| connect.packet_bytes_max.is_some()));
             (!limited).then(|| "the client takes packets of any size".to_owned())
-        }
-        DropReason::Refused => {
-            let refused =
-                sent(&|packet| matches!(packet, Packet::PubAck(ack) | Packet::PubRec(ack) if ack.is_error()));
-            (!refused).then(|| "the client refused nothing".to_owned())
         }
         DropReason::RetainedFull => {
             let topics: BTreeSet<&str> =

@@ -176,10 +176,8 @@ fn every_reason_can_be_caught_lying() {
         DropReason::Expired,
         DropReason::QueueFull,
         DropReason::SlowConsumer,
-        DropReason::Unsubscribed,
         DropReason::NotAuthorized,
         DropReason::PacketTooLarge,
-        DropReason::Refused,
         DropReason::RetainedFull,
     ];
     for reason in reasons {
