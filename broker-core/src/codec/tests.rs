@@ -6,8 +6,8 @@ use super::packet::{
     PublishProperties, SubAck, Subscribe, SubscribeFilter, SubscribeProperties, SubscriptionOptions,
 };
 use super::{
-    DecodeError, Frame, Packet, PacketType, PublishHead, QoS, ReasonCode, Version, answer_version,
-    check_from_client, decode, decode_connect, encode, encoded_len, fit,
+    DecodeError, Frame, PACKET_BYTES_MAX, Packet, PacketType, PublishHead, QoS, ReasonCode, Version,
+    answer_version, check_from_client, decode, decode_connect, encode, encoded_len, fit,
 };
 use crate::base::ids::PacketId;
 use crate::base::password::Password;
@@ -154,6 +154,19 @@ fn a_head_shared_by_many_receivers_is_the_packet_of_each() {
         out.extend_from_slice(&delivered.payload);
         assert_eq!(out, whole);
     }
+}
+
+#[test]
+fn a_publish_fits_up_to_the_largest_packet_there_is() {
+    let stored = PublishProperties::default();
+    // Two bytes of the topic's length, one of the topic, one of properties.
+    let message = Publish::new("a", "");
+    let head = PublishHead { properties: &stored, ..PublishHead::of(&message) };
+    let largest = PublishHead { payload_bytes: PACKET_BYTES_MAX as usize - 5 - 4, ..head };
+    assert!(largest.fits(Version::V5, u32::MAX) && largest.fits(Version::V5, PACKET_BYTES_MAX));
+    assert!(!largest.fits(Version::V5, PACKET_BYTES_MAX - 1));
+    let larger = PublishHead { payload_bytes: largest.payload_bytes + 1, ..head };
+    assert!(!larger.fits(Version::V5, u32::MAX));
 }
 
 #[test]

@@ -22,6 +22,9 @@ pub(super) const LOCAL: Part = Part::of(0, PARTS);
 /// The part of the shard's queue.
 pub(super) const SHARD: Part = Part::of(1, PARTS);
 
+/// Messages that can be unacknowledged towards one client at most, whatever `inflight_max` allows.
+pub const INFLIGHT_MOST: u16 = LOCAL.span_max();
+
 /// What the client said it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientLimits {

@@ -23,6 +23,10 @@ use crate::shard::{Machine, Step};
 use bytestring::ByteString;
 use std::rc::Rc;
 
+/// With a payload of at most so many bytes a PUBLISH can be expressed whatever its head holds: the longest is that of
+/// 1,024 user properties, of 128 KiB each.
+const ANY_HEAD_FITS_BYTES: usize = 64 << 20;
+
 /// A message on its way to everybody who hears it. Its texts and payload may be slices of what was read; the first client that
 /// must keep it makes a copy for all.
 pub(super) struct Live<'m> {
@@ -292,10 +296,11 @@ impl Client<'_> {
         };
         let head = head(message, wish, id, maybe_sent, self.wall);
         let max = self.conn.packet_bytes_max;
-        let fits = |naming| head.named(naming).packet_bytes(version) <= max as usize;
+        let fits = |naming| head.named(naming).fits(version, max);
+        let any_fits = max == u32::MAX && message.payload.len() <= ANY_HEAD_FITS_BYTES;
         // A new alias makes this one packet longer. It is not worth the message.
         let naming = match naming {
-            _ if max == u32::MAX || fits(naming) => naming,
+            _ if any_fits || fits(naming) => naming,
             Naming::Introduce(_) if fits(Naming::Plain) => Naming::Plain,
             _ => return Err(DropReason::PacketTooLarge), // [MQTT-3.1.2-25]
         };

@@ -30,6 +30,11 @@ impl Part {
         Part { first: 1 + index * len, len }
     }
 
+    /// How many identifiers may be between the oldest message that is not complete and the next: half of them all.
+    pub const fn span_max(self) -> u16 {
+        self.len / 2
+    }
+
     /// The identifier of a position.
     pub fn id(self, position: Position) -> PacketId {
         let step = u16::try_from(position.0 % u64::from(self.len)).expect("below a u16");
@@ -92,7 +97,7 @@ impl Window {
     /// Whether one more may be sent without coming near to using an identifier twice: the oldest message may stay
     /// unacknowledged while any number of later ones is completed.
     pub fn has_room(&self) -> bool {
-        self.slots.len() < usize::from(self.part.len / 2)
+        self.slots.len() < usize::from(self.part.span_max())
     }
 
     /// How many sent messages are not complete: they count against Receive Maximum. \[MQTT-4.9.0-2\]

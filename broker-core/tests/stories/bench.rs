@@ -122,6 +122,13 @@ impl Bench {
         self.turn();
     }
 
+    /// Sends bytes on the connection named `name`, and does not put them into the timeline.
+    pub(crate) fn send_bytes(&mut self, name: &'static str, bytes: Bytes) {
+        let conn = self.names[name];
+        self.input(Input::ClientBytes { conn, bytes });
+        self.turn();
+    }
+
     /// The node is asked to stop.
     pub(crate) fn stop(&mut self) {
         let _ = writeln!(self.timeline, "=== stop");

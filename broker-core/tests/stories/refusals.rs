@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, ack, clean, durable, publish, retain, subscribe};
 use broker_core::auth::{Action, Permissions, Rule};
+use broker_core::codec::PACKET_BYTES_MAX;
 use broker_core::codec::packet::{
     Connect, Packet, PayloadFormat, QoS, Subscribe, SubscribeFilter, Version, Will, WillProperties,
 };
@@ -180,5 +181,30 @@ fn an_alias_of_a_topic_that_is_too_deep_is_not_kept() {
     bench.send("pub", aliased("", 2));
     bench.send("pub", aliased("a/b/c", 3));
     bench.send("pub", aliased("", 4));
+    assert_snapshot!(bench.timeline());
+}
+
+#[test]
+fn a_message_that_its_topic_makes_too_large_for_any_packet_is_not_sent() {
+    let limits = Limits {
+        packet_bytes_max: PACKET_BYTES_MAX,
+        outbox_bytes_max: 2 * PACKET_BYTES_MAX,
+        ..Limits::default()
+    };
+    let mut bench = Bench::with_limits(limits);
+    bench.connect("pub", clean("p"));
+    bench.connect("sub", clean("s"));
+    bench.send("sub", subscribe("#", QOS0));
+    let Packet::Publish(mut named) = publish("a/long/topic", "x", QOS0, 0) else {
+        unreachable!("it is a PUBLISH")
+    };
+    named.properties.topic_alias = NonZeroU16::new(1);
+    bench.send("pub", Packet::Publish(named));
+    // The largest packet there is: an empty topic, three bytes of alias behind their length, nothing but payload. Its
+    // pages are never touched.
+    let mut largest = vec![0; PACKET_BYTES_MAX as usize];
+    largest[..11].copy_from_slice(b"\x30\xFF\xFF\xFF\x7F\0\0\x03\x23\0\x01");
+    bench.send_bytes("pub", Bytes::from(largest));
+    bench.send("pub", publish("b", "both clients go on", QOS0, 0));
     assert_snapshot!(bench.timeline());
 }

@@ -3,6 +3,7 @@
 use crate::base::ids::PacketId;
 use crate::codec::packet::{PacketType, Publish, PublishProperties, QoS, Version};
 use crate::codec::property::PropertyId;
+use crate::codec::read::VARINT_MAX;
 use crate::codec::write::{Count, PropertyList, Sink};
 use bytes::BytesMut;
 use std::num::NonZeroU16;
@@ -55,6 +56,13 @@ impl<'a> PublishHead<'a> {
     /// As [`super::encode`].
     pub fn packet_bytes(&self, version: Version) -> usize {
         super::packet_bytes(self.body_bytes(version))
+    }
+
+    /// Whether the packet, payload included, has at most `bytes_max` bytes, and not more than any packet may have. A
+    /// message that came in the largest packet does not fit into one if its topic had been named by an alias.
+    pub fn fits(&self, version: Version, bytes_max: u32) -> bool {
+        let body_bytes = self.body_bytes(version);
+        body_bytes <= VARINT_MAX as usize && super::packet_bytes(body_bytes) <= bytes_max as usize
     }
 
     /// Appends the packet up to where the payload begins.
