@@ -138,8 +138,12 @@ struct Bench {
 
 impl Bench {
     fn new(disk: Memory, queue_bytes_max: u64) -> Self {
+        Bench::with_delay(disk, queue_bytes_max, LAZY)
+    }
+
+    fn with_delay(disk: Memory, queue_bytes_max: u64, sync_delay_max: Duration) -> Self {
         let wal = Wal::open(disk, options()).expect("a good disk").0;
-        let bounds = DiskBounds { queue_bytes_max, sync_delay_max: LAZY };
+        let bounds = DiskBounds { queue_bytes_max, sync_delay_max };
         let (queue, thread) = DiskThread::start(wal, bounds).expect("a thread");
         let (sender, bell) = channel();
         Bench { queue, thread, waker: Waker::from(Arc::new(Ring(sender))), bell, next: 0 }
@@ -196,11 +200,12 @@ fn a_write_that_nobody_waits_for_is_synced_in_time_or_with_the_next_urgent_one()
     let lazy = bench.write(10, false);
     assert_eq!(bench.report().expect("a good disk").persisted, Some(lazy));
     assert!(begun.elapsed() >= LAZY, "not at once");
+    bench.thread.close().expect("a good disk");
+    // By itself it would be synced later than anybody waits here.
+    let mut bench = Bench::with_delay(Memory::default(), 1 << 20, 2 * LONG);
     bench.write(10, false);
-    let begun = Instant::now();
     let urgent = bench.write(10, true);
-    assert_eq!(bench.report().expect("a good disk").persisted, Some(urgent));
-    assert!(begun.elapsed() < LAZY, "with the urgent one");
+    assert_eq!(bench.report().expect("a good disk").persisted, Some(urgent), "with the urgent one");
     bench.thread.close().expect("a good disk");
 }
 
@@ -240,8 +245,14 @@ fn what_waits_at_the_close_is_found_again_with_its_snapshot() {
         bench.write(10, false);
     }
     bench.queue.snapshot(Snapshot { upto: Lsn(5), chunks: vec![Bytes::from_static(b"state")] });
-    assert_eq!(bench.report().expect("a good disk").persisted, Some(WriteId(5)));
-    assert_eq!(bench.report().expect("a good disk").snapshots, [Lsn(5)]);
+    // What is not fetched in between comes in one report.
+    let (mut persisted, mut snapshots) = (None, Vec::new());
+    while snapshots.is_empty() {
+        let reports = bench.report().expect("a good disk");
+        persisted = reports.persisted.or(persisted);
+        snapshots = reports.snapshots;
+    }
+    assert_eq!((persisted, snapshots), (Some(WriteId(5)), vec![Lsn(5)]));
     bench.write(10, false);
     bench.thread.close().expect("a good disk");
     let recovered = Wal::open(disk, options()).expect("a good disk").1;
