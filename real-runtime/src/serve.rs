@@ -29,6 +29,9 @@ use tokio::task::JoinHandle;
 /// The only node there is.
 const NODE: NodeId = NodeId(1);
 
+/// Files beside those of connections: the log's, the listeners', standard input and output.
+const OWN_FILES: u64 = 64;
+
 /// Serves until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -40,15 +43,28 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         Some(path) => Some(Passwords::read(path).map_err(|error| Failure::run(error.to_string()))?),
         None => None,
     };
-    if let Err(error) = process::raise_open_files() {
-        tracing::warn!(%error, "the limit of open files cannot be raised, so fewer clients can connect");
-    }
+    raise_open_files(&config);
     let runtime = runtime(&config)
         .map_err(|error| Failure::run(format!("cannot start: {error}; see to the limits of this process")))?;
     let result = runtime.block_on(serve(&TokioNet, &config, passwords));
     // A password check that still runs is of no use to anybody.
     runtime.shutdown_background();
     result
+}
+
+fn raise_open_files(config: &Config) {
+    let wanted = u64::from(config.limits.connections_max) + OWN_FILES;
+    match process::raise_open_files() {
+        Ok(Some(files)) if files < wanted => tracing::warn!(
+            files,
+            connections_max = config.limits.connections_max,
+            "the system lets this process open fewer files than there may be connections; raise that limit (ulimit -n)"
+        ),
+        Ok(_) => {}
+        Err(error) => {
+            tracing::warn!(%error, "the limit of open files cannot be raised, so fewer clients can connect");
+        }
+    }
 }
 
 /// The configuration of `args`: the file, and what the command line puts in its place.

@@ -2,15 +2,18 @@
 
 use super::Config;
 use super::file::Complaint;
+use broker_core::codec::PACKET_BYTES_MAX;
+use broker_core::session::link::INFLIGHT_MOST;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
-/// The largest packet MQTT can frame: four length bytes, and at most five of fixed header. \[MQTT-2.1.4\]
-const PACKET_BYTES_MQTT_MAX: u32 = 268_435_455 + 5;
 /// A CONNECT with the longest client identifier that every broker must take fits easily. \[MQTT-3.1.3-5\]
-const PACKET_BYTES_LEAST: u32 = 128;
+const PACKET_BYTES_LEAST: u64 = 128;
 const SEGMENT_BYTES_LEAST: u64 = 64 << 10;
 const SEGMENT_BYTES_MOST: u64 = 4 << 30;
+/// Each takes 19 MiB and a thread.
+const CHECKS_AT_ONCE_MOST: u64 = 1_024;
 
 /// Refuses what makes no sense together, or is not safe.
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
@@ -62,46 +65,48 @@ fn is_loopback(address: &SocketAddr) -> bool {
 }
 
 fn check_limits(config: &Config) -> Result<(), Complaint> {
-    let limits = &config.limits;
+    let (limits, auth, storage) = (&config.limits, &config.auth, &config.storage);
     let at_least_one = [
         ("limits.receive_max", u64::from(limits.receive_max)),
-        ("limits.inflight_max", u64::from(limits.inflight_max)),
+        ("limits.queue_messages_max", u64::from(limits.queue_messages_max)),
+        ("limits.subscriptions_max", u64::from(limits.subscriptions_max)),
         ("limits.topic_levels_max", u64::from(limits.topic_levels_max)),
         ("limits.topic_bytes_max", u64::from(limits.topic_bytes_max)),
         ("limits.connections_max", u64::from(limits.connections_max)),
         ("limits.sessions_max", u64::from(limits.sessions_max)),
         ("limits.connect_timeout_ms", u64::from(limits.connect_timeout_ms)),
-        ("auth.checks_at_once_max", u64::from(config.auth.checks_at_once_max)),
-        ("auth.checks_waiting_max", u64::from(config.auth.checks_waiting_max)),
-        ("storage.snapshot_log_bytes", config.storage.snapshot_log_bytes),
-        ("storage.queue_bytes_max", config.storage.queue_bytes_max),
-        ("storage.sync_delay_max_ms", u64::from(config.storage.sync_delay_max_ms)),
+        ("auth.checks_waiting_max", u64::from(auth.checks_waiting_max)),
+        // Without any time, no refusal would reach its client.
+        ("net.close_timeout_ms", u64::from(config.net.close_timeout_ms)),
+        ("storage.snapshot_log_bytes", storage.snapshot_log_bytes),
+        ("storage.queue_bytes_max", storage.queue_bytes_max),
+        ("storage.sync_delay_max_ms", u64::from(storage.sync_delay_max_ms)),
     ];
     for (key, value) in at_least_one {
-        within(key, value, 1, u64::MAX)?;
+        within(key, value, 1..=u64::MAX)?;
     }
-    within(
-        "limits.packet_bytes_max",
-        u64::from(limits.packet_bytes_max),
-        u64::from(PACKET_BYTES_LEAST),
-        u64::from(PACKET_BYTES_MQTT_MAX),
-    )?;
+    let packet_bytes = u64::from(limits.packet_bytes_max);
+    within("limits.packet_bytes_max", packet_bytes, PACKET_BYTES_LEAST..=u64::from(PACKET_BYTES_MAX))?;
+    within("limits.inflight_max", u64::from(limits.inflight_max), 1..=u64::from(INFLIGHT_MOST))?;
     // MQTT 3.1.1 lets every client choose an identifier of 23 bytes. [MQTT-3.1.3-5]
-    within("limits.client_id_bytes_max", u64::from(limits.client_id_bytes_max), 23, u64::from(u16::MAX))?;
-    // A message that no outbox can take would block its session for ever.
+    within("limits.client_id_bytes_max", u64::from(limits.client_id_bytes_max), 23..=u64::from(u16::MAX))?;
+    // A message that no outbox can take would block its session for ever, and one that no queue can take would be
+    // acknowledged and never delivered.
     within(
         "limits.outbox_bytes_max",
         u64::from(limits.outbox_bytes_max),
-        u64::from(limits.packet_bytes_max),
-        u64::from(u32::MAX),
+        packet_bytes..=u64::from(u32::MAX),
     )?;
-    within("storage.segment_bytes", config.storage.segment_bytes, SEGMENT_BYTES_LEAST, SEGMENT_BYTES_MOST)
+    within("limits.queue_bytes_max", limits.queue_bytes_max, packet_bytes..=u64::MAX)?;
+    within("auth.checks_at_once_max", u64::from(auth.checks_at_once_max), 1..=CHECKS_AT_ONCE_MOST)?;
+    within("storage.segment_bytes", storage.segment_bytes, SEGMENT_BYTES_LEAST..=SEGMENT_BYTES_MOST)
 }
 
-fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), Complaint> {
-    if (least..=most).contains(&value) {
+fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), Complaint> {
+    if bounds.contains(&value) {
         return Ok(());
     }
+    let (least, most) = bounds.into_inner();
     let remedy = match most {
         u64::MAX => format!("set it to {least} or more"),
         most => format!("set it to something from {least} to {most}"),
@@ -150,12 +155,73 @@ mod tests {
         assert_eq!(failure.sentence, "127.0.0.1:1 is listed twice; leave one out");
     }
 
+    /// A configuration in which `key`, a number, is `value`, and what it is measured against leaves it room.
+    fn with(key: &str, value: u64) -> Config {
+        let (section, name) = key.split_once('.').expect("a section and a name");
+        let mut text = format!("[{section}]\n{name} = {value}\n");
+        if name == "packet_bytes_max" {
+            text += "outbox_bytes_max = 4294967295\nqueue_bytes_max = 4294967295\n";
+        }
+        toml::from_str(&text).expect("a number of the option's type")
+    }
+
     #[test]
-    fn a_limit_that_cannot_work_is_refused_by_name() {
-        let mut config = Config::default();
-        config.limits.receive_max = 0;
-        let failure = check(&config).expect_err("Receive Maximum 0 is a protocol error");
-        assert!(failure.sentence.contains("`limits.receive_max` cannot be 0"), "{}", failure.sentence);
+    fn a_value_outside_the_bounds_is_refused_by_name_and_never_replaced_by_another() {
+        let packet = u64::from(Config::default().limits.packet_bytes_max);
+        // The key, the least and the most that is accepted; `None` where the type says it.
+        let bounds = [
+            ("limits.packet_bytes_max", 128, Some(268_435_460)),
+            ("limits.receive_max", 1, None),
+            ("limits.inflight_max", 1, Some(16_383)),
+            ("limits.queue_messages_max", 1, None),
+            ("limits.queue_bytes_max", packet, None),
+            ("limits.outbox_bytes_max", packet, None),
+            ("limits.subscriptions_max", 1, None),
+            ("limits.topic_levels_max", 1, None),
+            ("limits.topic_bytes_max", 1, None),
+            ("limits.connections_max", 1, None),
+            ("limits.sessions_max", 1, None),
+            ("limits.connect_timeout_ms", 1, None),
+            ("limits.client_id_bytes_max", 23, None),
+            ("auth.checks_at_once_max", 1, Some(1_024)),
+            ("auth.checks_waiting_max", 1, None),
+            ("net.close_timeout_ms", 1, None),
+            ("storage.segment_bytes", 65_536, Some(4_294_967_296)),
+            ("storage.snapshot_log_bytes", 1, None),
+            ("storage.sync_delay_max_ms", 1, None),
+            ("storage.queue_bytes_max", 1, None),
+        ];
+        let refusal = |key, value: u64| check(&with(key, value)).err().map(|complaint| complaint.sentence);
+        for (key, least, most) in bounds {
+            assert_eq!(refusal(key, least), None);
+            let sentence = refusal(key, least - 1).expect("less than the least");
+            assert!(
+                sentence.starts_with(&format!("`{key}` cannot be {}; set it to ", least - 1)),
+                "{sentence}"
+            );
+            if let Some(most) = most {
+                assert_eq!(refusal(key, most), None);
+                let sentence = refusal(key, most + 1).expect("more than the most");
+                assert!(sentence.ends_with(&format!("from {least} to {most}")), "{sentence}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_bounds_takes_nothing_and_everything() {
+        let free = [
+            ("limits.retained_messages_max", u64::from(u32::MAX)),
+            ("limits.retained_bytes_max", i64::MAX as u64),
+            ("limits.topic_alias_max", u64::from(u16::MAX)),
+            ("limits.topic_alias_out_max", u64::from(u16::MAX)),
+            ("limits.session_expiry_max_s", u64::from(u32::MAX)),
+            ("limits.keep_alive_max_s", u64::from(u16::MAX)),
+            ("net.shutdown_timeout_ms", u64::from(u32::MAX)),
+        ];
+        for (key, most) in free {
+            assert_eq!(check(&with(key, 0)), Ok(()), "{key}");
+            assert_eq!(check(&with(key, most)), Ok(()), "{key}");
+        }
     }
 
     #[test]

@@ -72,7 +72,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option(
         "auth",
         "checks_at_once_max",
-        "Passwords checked at the same time; each check takes 19 MiB and tens of milliseconds of a core.",
+        "Passwords checked at the same time; each check takes 19 MiB and tens of milliseconds of a core. \
+         From 1 to 1024.",
     ),
     option(
         "auth",
@@ -90,7 +91,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "How long clients may take to accept their last bytes when Quorate is stopped, in milliseconds. What must \
          reach the disk is written even after that.",
     ),
-    option("storage", "segment_bytes", "The size of one file of the write-ahead log, in bytes."),
+    option(
+        "storage",
+        "segment_bytes",
+        "The size of one file of the write-ahead log, in bytes, from 65536 to 4294967296; rounded up to sectors of 512. A \
+         record that is larger has a file of its own.",
+    ),
     option(
         "storage",
         "snapshot_log_bytes",
@@ -109,7 +115,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option(
         "limits",
         "packet_bytes_max",
-        "Largest MQTT packet taken from a client, in bytes; a larger one closes the client with 0x95.",
+        "Largest MQTT packet taken from a client, in bytes; a larger one closes the client with 0x95. From 128 to \
+         268435460, the largest that MQTT has.",
     ),
     option(
         "limits",
@@ -120,7 +127,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     option(
         "limits",
         "inflight_max",
-        "Unacknowledged QoS 1 and 2 messages towards one client; the client's own Receive Maximum may lower it.",
+        "Unacknowledged QoS 1 and 2 messages towards one client; the client's own Receive Maximum may lower it. From \
+         1 to 16383.",
     ),
     option(
         "limits",
@@ -131,7 +139,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "limits",
         "queue_bytes_max",
         "Bytes of topic and payload queued for one session; a message that would pass it is dropped with a recorded \
-         reason.",
+         reason. At least `packet_bytes_max`.",
     ),
     option(
         "limits",
@@ -165,7 +173,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "retained_messages_max",
         "Retained messages; one more topic is refused with 0x97 (QoS 0: dropped with a recorded reason).",
     ),
-    option("limits", "retained_bytes_max", "Bytes of retained topics and payloads."),
+    option("limits", "retained_bytes_max", "Bytes of retained topics and payloads, likewise."),
     option("limits", "topic_alias_max", "Topic aliases a client may set (Topic Alias Maximum in CONNACK)."),
     option(
         "limits",
@@ -184,7 +192,11 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
          the client's.",
     ),
     option("limits", "connect_timeout_ms", "Time for a new connection to send its CONNECT, in milliseconds."),
-    option("limits", "client_id_bytes_max", "Bytes of a client identifier."),
+    option(
+        "limits",
+        "client_id_bytes_max",
+        "Bytes of a client identifier; a longer one is refused with 0x85 (v3.1.1: 0x02). At least 23.",
+    ),
     unset(
         "acl",
         "user",
