@@ -12,6 +12,7 @@ pub mod net;
 pub mod node;
 pub mod passwd;
 pub mod process;
+pub mod reload;
 pub mod serve;
 pub mod signals;
 pub mod storage;

@@ -11,7 +11,8 @@ use crate::log;
 use crate::net::{Listener as _, Net, Stream, TokioNet};
 use crate::node::{Authenticator, Bounds, Node, Parts, SharedNode, Turns};
 use crate::process;
-use crate::signals::StopSignals;
+use crate::reload::reload_passwords;
+use crate::signals::{ReloadSignal, StopSignals};
 use crate::storage::{DiskBounds, DiskQueue, DiskThread};
 use broker_core::face::{Recovered, Setup};
 use broker_core::ids::NodeId;
@@ -98,10 +99,13 @@ fn runtime(config: &Config) -> io::Result<LocalRuntime> {
 async fn serve<N: Net>(net: &N, config: &Config, passwords: Option<Passwords>) -> Result<(), Failure> {
     // Before anything else: a port in use is told without touching the data.
     let listeners = bind(net, config).await?;
-    let mut signals = StopSignals::catch().map_err(|error| {
-        Failure::run(format!("cannot catch signals: {error}; see to the limits of this process"))
-    })?;
+    let mut signals = StopSignals::catch().map_err(|error| signals_failure(&error))?;
     let (node, disk) = open(config, passwords)?;
+    // Without passwords there is nothing to read anew, and a terminal that goes away ends the process as it does any.
+    if let Some(path) = &config.password_file {
+        let signal = ReloadSignal::catch().map_err(|error| signals_failure(&error))?;
+        tokio::task::spawn_local(reload_passwords(signal, path.clone(), node.clone()));
+    }
     let addresses = listeners
         .iter()
         .map(|listener| listener.local_addr())
@@ -116,6 +120,10 @@ async fn serve<N: Net>(net: &N, config: &Config, passwords: Option<Passwords>) -
     disk.close().map_err(|error| disk_failure(config, &error))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn signals_failure(error: &io::Error) -> Failure {
+    Failure::run(format!("cannot catch signals: {error}; see to the limits of this process"))
 }
 
 async fn bind<N: Net>(net: &N, config: &Config) -> Result<Vec<N::Listener>, Failure> {

@@ -1,8 +1,27 @@
-//! The signals that ask the process to stop.
+//! The signals that ask the process to stop, or to read something anew.
 
 use std::io;
 use std::task::{Context, Poll};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGHUP, caught from now on.
+#[derive(Debug)]
+pub struct ReloadSignal(Signal);
+
+impl ReloadSignal {
+    /// Catches it.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn catch() -> io::Result<Self> {
+        signal(SignalKind::hangup()).map(ReloadSignal)
+    }
+
+    /// Waits for the next one; several that came meanwhile are one. `None` if none can come any more.
+    pub async fn next(&mut self) -> Option<()> {
+        self.0.recv().await
+    }
+}
 
 /// SIGINT and SIGTERM, caught from now on.
 #[derive(Debug)]

@@ -163,6 +163,43 @@ fn passwords_of_the_file_are_asked_for() {
 }
 
 #[test]
+fn a_password_file_that_was_changed_is_read_anew_and_a_bad_one_changes_nothing() {
+    let folder = tempdir().expect("a temporary folder");
+    let passwords = folder.path().join("passwords");
+    set_password(&passwords, "alice", "one");
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, format!("password_file = {passwords:?}\n")).expect("writable");
+    let mut broker = Running::start(serve(&folder.path().join("data")).arg("--config").arg(&config));
+    let address = broker.address();
+    let code = |login| Client::connect(address, "c", true, Some(login)).1[1];
+    let (mut alice, _) = Client::connect(address, "alice", true, Some(("alice", "one")));
+
+    set_password(&passwords, "bob", "two");
+    set_password(&passwords, "alice", "three");
+    assert_eq!((code(("bob", "two")), code(("alice", "one"))), (4, 0), "nobody has said so yet");
+    broker.hang_up();
+    broker.log_line("the password file was read anew");
+    assert_eq!((code(("bob", "two")), code(("alice", "one")), code(("alice", "three"))), (0, 4, 0));
+    alice.publish("a", "she was connected, and stays so", false);
+
+    let good = std::fs::read(&passwords).expect("it is there");
+    std::fs::write(&passwords, "alice\n").expect("writable");
+    broker.hang_up();
+    broker.log_line("the passwords stay as they were read before");
+    assert_eq!(code(("bob", "two")), 0);
+    std::fs::remove_file(&passwords).expect("ours");
+    broker.hang_up();
+    broker.log_line("cannot read the password file");
+    assert_eq!(code(("bob", "two")), 0);
+
+    std::fs::write(&passwords, good).expect("writable");
+    broker.hang_up();
+    broker.log_line("the password file was read anew");
+    broker.terminate();
+    assert!(broker.end().status.success());
+}
+
+#[test]
 fn a_password_is_not_taken_from_a_pipe_unless_asked_to() {
     let folder = tempdir().expect("a temporary folder");
     let file = folder.path().join("passwords");

@@ -32,6 +32,11 @@ impl PasswordGate {
         PasswordGate { acl, passwords, anonymous_too }
     }
 
+    /// Asks for other passwords from now on. A check that is under way ends with those it began with.
+    pub fn replace(&mut self, passwords: Arc<Passwords>) {
+        self.passwords = passwords;
+    }
+
     /// Whether the answer needs a password to be checked, which takes tens of milliseconds.
     pub fn is_slow(&self, credentials: &Credentials) -> bool {
         credentials.user_name.is_some() && credentials.password.is_some()

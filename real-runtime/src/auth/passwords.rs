@@ -73,6 +73,11 @@ impl Passwords {
         Self::parse(path, &read_bounded(path)?)
     }
 
+    /// How many users there are.
+    pub fn users(&self) -> usize {
+        self.hashes.len()
+    }
+
     /// Whether `password` is the password of `user`. Takes tens of milliseconds, whether or not the user exists.
     pub fn verify(&self, user: &str, password: &[u8]) -> bool {
         let hash = self.hashes.get(user);

@@ -60,7 +60,8 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "password_file",
         "\"./passwords\"",
         "The user names and passwords (Argon2id) of those who may connect; made by `quorate passwd FILE USER`. It is \
-         read at the start.",
+         read at the start, and anew on SIGHUP; one that cannot be used then changes nothing, and the log says why. Who \
+         is connected stays so.",
     ),
     option(
         "log",

@@ -2,10 +2,11 @@
 //! there are few, and only so many clients may wait.
 
 use super::{Node, SharedNode};
-use crate::auth::{Anonymous, PasswordGate};
+use crate::auth::{Anonymous, PasswordGate, Passwords};
 use crate::net::Stream;
 use broker_core::auth::{Credentials, Decision, Gatekeeper as _};
 use broker_core::ids::ConnId;
+use std::sync::Arc;
 
 /// Answers who may connect.
 #[derive(Debug)]
@@ -36,6 +37,14 @@ impl Authenticator {
     /// Those who know a password may connect; at most `waiting_max` may wait for the answer.
     pub fn passwords(gate: PasswordGate, waiting_max: u32) -> Self {
         Authenticator { gate: Gate::Passwords(gate), waiting: 0, waiting_max }
+    }
+
+    /// Asks for other passwords from now on, if any are asked for.
+    pub(super) fn replace(&mut self, passwords: Arc<Passwords>) {
+        match &mut self.gate {
+            Gate::Anonymous(_) => {}
+            Gate::Passwords(gate) => gate.replace(passwords),
+        }
     }
 
     fn answer(&mut self, credentials: &Credentials) -> Answer {

@@ -19,6 +19,7 @@ mod turn;
 pub use auth::Authenticator;
 pub use turn::Turns;
 
+use crate::auth::Passwords;
 use crate::clock::Clock;
 use crate::log::EventLog;
 use crate::net::Stream;
@@ -35,6 +36,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -146,6 +148,11 @@ impl<S: Stream> Node<S> {
     pub fn shut_down(&mut self) {
         self.stopping = true;
         self.handle(Input::Shutdown);
+    }
+
+    /// Asks for other passwords from now on, if any are asked for. Who is connected stays so.
+    pub fn replace_passwords(&mut self, passwords: Arc<Passwords>) {
+        self.authenticator.replace(passwords);
     }
 
     /// Connections that are not closed yet.

@@ -1,6 +1,7 @@
 //! The `quorate` binary as a child process, and just enough of MQTT to talk to it.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead as _, BufReader, ErrorKind, Read, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -111,8 +112,17 @@ impl Running {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let id = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("a process");
-        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it is ours");
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        kill_process(id, signal).expect("it is ours");
     }
 
     /// Kills it, with no chance to write anything.
