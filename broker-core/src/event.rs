@@ -1,6 +1,6 @@
 //! What happened, as values: they become log lines, metrics, the timeline, and the recorded reasons that the checkers read.
 
-use crate::base::ids::{ConnId, Lsn, WriteId};
+use crate::base::ids::{ConnId, Lsn, ShardId, WriteId};
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Serialize;
@@ -79,6 +79,13 @@ pub enum Event {
     WillSent {
         /// The client whose will it was.
         client_id: ByteString,
+    },
+    /// This node leads a shard from now on, and serves it.
+    Leading {
+        /// Which.
+        shard: ShardId,
+        /// In which term.
+        term: u64,
     },
     /// A write is on disk.
     Durable {

@@ -73,6 +73,7 @@ impl EventLog {
                 debug!(client = %client_id, why = ?why, "session ended");
             }
             Event::WillSent { client_id } => debug!(client = %client_id, "will sent"),
+            Event::Leading { shard, term } => debug!(shard = shard.0, term, "leading"),
             Event::Durable { write } => trace!(write = write.0, "durable"),
             Event::Snapshot { upto } => debug!(upto = upto.0, "snapshot"),
         }

@@ -157,6 +157,20 @@ pub enum What {
         /// Why.
         why: NodeDown,
     },
+    /// A node has a link to another one. Its own account.
+    PeerUp {
+        /// Which node.
+        node: NodeId,
+        /// To which other.
+        peer: NodeId,
+    },
+    /// A node lost its link to another one. Its own account; a node that goes down tells nobody.
+    PeerDown {
+        /// Which node.
+        node: NodeId,
+        /// To which other.
+        peer: NodeId,
+    },
     /// A node could not start from its disk and stays down.
     NodeRefused {
         /// Which.

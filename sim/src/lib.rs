@@ -9,6 +9,7 @@ pub mod disk;
 pub mod history;
 mod link;
 mod node;
+mod peers;
 mod run;
 pub mod scenario;
 mod script;

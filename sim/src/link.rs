@@ -2,7 +2,7 @@
 
 mod pipe;
 
-pub(crate) use pipe::Piece;
+pub(crate) use pipe::{Piece, Pipe};
 
 use crate::dice::Dice;
 use crate::history::ClientNo;
@@ -11,7 +11,6 @@ use crate::stage::{Happening, Life, NodeIx, Stage};
 use broker_core::ids::ConnId;
 use broker_core::time::{Duration, Instant};
 use bytes::Bytes;
-use pipe::Pipe;
 use std::collections::VecDeque;
 
 /// Bytes that the sockets and the network between them hold towards a client that does not read.

@@ -12,7 +12,7 @@ use crate::history::{NodeDown, What};
 use crate::run::Opener;
 use crate::scenario::{NodeSpec, Scenario};
 use crate::stage::{Happening, Life, NodeIx, Stage};
-use broker_core::face::{Input, Output};
+use broker_core::face::{ClusterSetup, Input, Output};
 use broker_core::storage::WalError;
 use broker_core::time::{Duration, Instant};
 use clock::Clock;
@@ -50,6 +50,7 @@ pub(crate) enum Ambush {
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) spec: NodeSpec,
+    cluster: Option<ClusterSetup>,
     ix: NodeIx,
     disk: SimDisk,
     clock: Clock,
@@ -85,6 +86,7 @@ impl Node {
         let dice = Dice::new(scenario.seed, &format!("node {}", spec.node));
         Node {
             ix,
+            cluster: scenario.cluster_setup(),
             disk: SimDisk::new(dice.fork("disk")),
             clock: Clock::new(spec.wall_ms),
             dice,
@@ -107,6 +109,11 @@ impl Node {
     /// Whether its machine has no power.
     pub(crate) fn is_dark(&self) -> bool {
         self.dark
+    }
+
+    /// Whether its process stands still.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.ground.paused
     }
 
     /// Its disk, to inject faults.

@@ -14,7 +14,7 @@ pub use step::{Action, Milestone, Misdeed, PublishSpec, Step, StepId, When};
 
 use crate::history::ClientNo;
 use broker_core::auth;
-use broker_core::face::Durability;
+use broker_core::face::{ClusterSetup, Durability};
 use broker_core::ids::NodeId;
 use broker_core::limits::Limits;
 use broker_core::time::{Duration, Instant};
@@ -50,6 +50,13 @@ pub enum Architecture {
     /// One node.
     #[default]
     Centralized,
+    /// All nodes together: every shard is replicated, and its owner is found by consistent hash.
+    Ownership {
+        /// How many shards there are.
+        shards: u16,
+        /// How many replicas a shard has; all nodes if they are fewer.
+        replicas: u8,
+    },
 }
 
 /// The nodes and the ground they stand on.
@@ -59,6 +66,23 @@ pub struct Topology {
     pub nodes: Vec<NodeSpec>,
     /// Latency of the links between clients and nodes, each way, drawn for each chunk.
     pub latency_us: Span,
+    /// The roads between nodes.
+    pub peers: PeerRoads,
+}
+
+/// The roads between nodes, each way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerRoads {
+    /// Latency, drawn for each frame; frames keep their order.
+    pub latency_us: Span,
+    /// How many bytes a road takes in a millisecond, at least 1.
+    pub bytes_per_ms: u64,
+}
+
+impl Default for PeerRoads {
+    fn default() -> Self {
+        PeerRoads { latency_us: Span { min: 50, max: 500 }, bytes_per_ms: 100_000 }
+    }
 }
 
 /// One node.
@@ -167,8 +191,11 @@ pub enum AccessAction {
 impl Scenario {
     /// A scenario of one healthy node, without clients.
     pub fn single_node(name: &str, seed: u64) -> Self {
-        let topology =
-            Topology { nodes: vec![NodeSpec::default()], latency_us: Span { min: 100, max: 1_000 } };
+        let topology = Topology {
+            nodes: vec![NodeSpec::default()],
+            latency_us: Span { min: 100, max: 1_000 },
+            peers: PeerRoads::default(),
+        };
         Scenario {
             name: name.to_owned(),
             seed,
@@ -179,6 +206,26 @@ impl Scenario {
             steps: Vec::new(),
             faults: Vec::new(),
             phases: Phases::default(),
+        }
+    }
+
+    /// A scenario of `nodes` healthy nodes, named from 1, that form a cluster; without clients.
+    pub fn cluster(name: &str, seed: u64, nodes: u32, shards: u16, replicas: u8) -> Self {
+        let mut scenario = Scenario::single_node(name, seed);
+        scenario.architecture = Architecture::Ownership { shards, replicas };
+        let nodes = (1..=nodes).map(|node| NodeSpec { node: NodeId(node), ..NodeSpec::default() });
+        scenario.topology.nodes = nodes.collect();
+        scenario
+    }
+
+    /// What each node is told of its cluster; `None` if each is alone.
+    pub fn cluster_setup(&self) -> Option<ClusterSetup> {
+        match self.architecture {
+            Architecture::Centralized => None,
+            Architecture::Ownership { shards, replicas } => {
+                let members = self.topology.nodes.iter().map(|spec| spec.node).collect();
+                Some(ClusterSetup { members, shards, replicas })
+            }
         }
     }
 

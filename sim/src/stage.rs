@@ -1,12 +1,13 @@
 //! What every part of the world may touch: the time, the queue of what is to come, the history and the trace.
 
 use crate::history::{ClientNo, FaultId, History, What};
+use crate::peers::{Pair, Side};
 use crate::scenario::{Direction, StepId};
 use crate::trace::Trace;
-use broker_core::ids::ConnId;
+use broker_core::ids::{ConnId, NodeId, ShardId};
 use broker_core::time::{Duration, Instant};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Something that is to happen at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,16 @@ pub(crate) enum Happening {
     StopCheck(NodeIx, Life),
     /// Something on a connection arrives.
     Arrive(ConnId, Direction),
+    /// Two nodes without a link try to make one.
+    Dial(Pair),
+    /// An attempt with this number to make a link has got through.
+    Join(Pair, u64),
+    /// Something may arrive at one end of the link between two nodes.
+    ArriveAtPeer(Pair, Side),
+    /// One end of the link between two nodes may have heard nothing for too long.
+    Silence(Pair, Side),
+    /// A flapping link between two nodes is cut or free again.
+    Flap(FaultId),
     /// A client's timer is due.
     ClientTimer(ClientNo),
     /// A step is due.
@@ -64,6 +75,8 @@ pub(crate) struct Stage {
     queue: BinaryHeap<Reverse<(Instant, u64, Happening)>>,
     scheduled: u64,
     conns: u64,
+    /// The node that last said that it leads a shard.
+    pub(crate) leaders: BTreeMap<ShardId, NodeId>,
     /// When a client last sent or received something that is not a ping.
     pub(crate) last_traffic: Instant,
 }
@@ -77,6 +90,7 @@ impl Stage {
             queue: BinaryHeap::new(),
             scheduled: 0,
             conns: 0,
+            leaders: BTreeMap::new(),
             last_traffic: Instant::ZERO,
         }
     }

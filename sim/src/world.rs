@@ -3,12 +3,14 @@
 mod faults;
 mod healing;
 mod network;
+mod peering;
 mod weather;
 
 use crate::client::{Ask, Client, Desk, Store};
 use crate::history::{ClientNo, Packet, What};
 use crate::link::{Link, Road};
 use crate::node::{Failure, Node, Start};
+use crate::peers::{Pair, Wire};
 use crate::run::{Opener, Outcome, RunOptions, Stats};
 use crate::scenario::Scenario;
 use crate::script::Script;
@@ -38,6 +40,7 @@ pub(crate) struct World<'a> {
     store_of: Vec<usize>,
     roads: Vec<Road>,
     links: BTreeMap<ConnId, Link>,
+    wires: BTreeMap<Pair, Wire>,
     script: Script,
     active: Active,
     healed: bool,
@@ -65,6 +68,7 @@ impl<'a> World<'a> {
             store_of,
             roads: numbers.map(|number| Road::new(scenario.seed, number, latency)).collect(),
             links: BTreeMap::new(),
+            wires: peering::wires(scenario),
             script: Script::begin(scenario, &mut stage),
             active: Active::default(),
             healed: false,
@@ -119,6 +123,11 @@ impl<'a> World<'a> {
             | Happening::Checked(ix, _, _) => self.node_happens(ix, happening),
             Happening::StopCheck(ix, life) => self.stop_check(ix, life),
             Happening::Arrive(conn, direction) => self.arrive(conn, direction),
+            Happening::Dial(pair) => self.peer_dial(pair),
+            Happening::Join(pair, attempt) => self.peer_join(pair, attempt),
+            Happening::ArriveAtPeer(pair, side) => self.peer_arrive(pair, side),
+            Happening::Silence(pair, side) => self.peer_silence(pair, side),
+            Happening::Flap(fault) => self.flap(fault),
             Happening::ClientTimer(client) => {
                 if self.timers[client.index()] == Some(self.stage.now) {
                     self.timers[client.index()] = None;
@@ -177,7 +186,10 @@ impl<'a> World<'a> {
 
     fn start(&mut self, ix: NodeIx) {
         match self.nodes[ix.0].start(&mut self.stage, self.opener) {
-            Start::Up => self.cut_off_strangers(ix),
+            Start::Up => {
+                self.cut_off_strangers(ix);
+                self.peer_starts(ix);
+            }
             Start::Failed(failure) => self.node_failed(ix, failure),
             Start::Refused(why) => {
                 let node = self.nodes[ix.0].spec.node;
@@ -214,6 +226,9 @@ impl<'a> World<'a> {
         self.stage.record(What::End { restless });
         for node in &self.nodes {
             self.stage.trace.event(self.stage.now, "end", &[node.draws()], b"");
+        }
+        for wire in self.wires.values() {
+            self.stage.trace.event(self.stage.now, "wire", &[wire.draws()], b"");
         }
         let history = self.stage.history;
         let mut stats = Stats {

@@ -38,6 +38,8 @@ impl fmt::Display for What {
             }
             What::NodeUp { node } => write!(f, "node {node} is up"),
             What::NodeDown { node, why } => write!(f, "node {node} is down: {why:?}"),
+            What::PeerUp { node, peer } => write!(f, "node {node} has a link to node {peer}"),
+            What::PeerDown { node, peer } => write!(f, "node {node} lost its link to node {peer}"),
             What::NodeRefused { node, why } => write!(f, "node {node} refuses to start: {why}"),
             What::Healed => f.write_str("all faults have ended"),
             What::End { restless } if restless.is_empty() => f.write_str("the end; all have come to rest"),

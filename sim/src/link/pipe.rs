@@ -94,6 +94,11 @@ impl Pipe {
         self.bytes
     }
 
+    /// Whether its end was put in.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.shut
+    }
+
     /// Pieces that were put in and not taken.
     pub(crate) fn pieces(&self) -> usize {
         self.pieces.len()
@@ -101,7 +106,8 @@ impl Pipe {
 }
 
 impl Piece {
-    fn len(&self) -> usize {
+    /// Its bytes.
+    pub(crate) fn len(&self) -> usize {
         match self {
             Piece::Data(bytes) => bytes.len(),
             Piece::Open | Piece::End | Piece::Broken => 0,

@@ -66,7 +66,7 @@ impl Process {
             durability: node.spec.durability,
             snapshot_log_bytes: node.spec.snapshot_log_bytes,
             wall: node.clock.wall(stage.now),
-            cluster: None,
+            cluster: node.cluster.clone(),
         };
         let now = node.local(stage.now);
         let broker = guarded(|| opener.open(setup, recovered, now))?.map_err(Failure::Open)?;
@@ -188,12 +188,15 @@ impl Process {
             }
             Output::Event(event) => {
                 note_event(stage, ix, &event);
+                if let Event::Leading { shard, .. } = &event {
+                    stage.leaders.insert(*shard, node.spec.node);
+                }
                 stage.record(What::Broker { node: node.spec.node, event });
             }
-            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
-            Output::SendClient { .. } | Output::CloseClient { .. } | Output::ReadClient { .. } => {
-                return Ok(Some(output));
-            }
+            Output::SendClient { .. }
+            | Output::CloseClient { .. }
+            | Output::ReadClient { .. }
+            | Output::SendPeer { .. } => return Ok(Some(output)),
         }
         Ok(None)
     }

@@ -1,7 +1,9 @@
 //! Faults as data: each has a start and an end, so that it can be listed, shaded on a timeline and taken away.
 
+mod reach;
+
 use crate::history::{ClientNo, FaultId};
-use broker_core::ids::NodeId;
+use broker_core::ids::{NodeId, ShardId};
 use broker_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -173,77 +175,88 @@ pub enum FaultKind {
         /// By how much, in milliseconds.
         extra_ms: u64,
     },
+    /// Frames from one node to another take longer.
+    PeerLatency {
+        /// From which.
+        from: NodeId,
+        /// To which.
+        to: NodeId,
+        /// By how much, in milliseconds.
+        extra_ms: u64,
+    },
+    /// The road from one node to another is narrow.
+    PeerBandwidth {
+        /// From which.
+        from: NodeId,
+        /// To which.
+        to: NodeId,
+        /// How many bytes it takes in a millisecond, at least 1.
+        bytes_per_ms: u64,
+    },
+    /// The link between two nodes is reset at the start.
+    PeerReset {
+        /// One of them.
+        a: NodeId,
+        /// The other.
+        b: NodeId,
+    },
+    /// Nothing gets from one node to another; the other way is free. As with all faults that cut nodes off from each other,
+    /// what is under way is lost if silence ends the link meanwhile; otherwise it arrives at the end, or never, and the link
+    /// is dead until silence ends it (a router forgot it).
+    PeerBlock {
+        /// From which.
+        from: NodeId,
+        /// To which.
+        to: NodeId,
+    },
+    /// Nothing gets from one group of nodes to another. A node in no group is alone.
+    Partition {
+        /// The groups.
+        groups: Vec<Vec<NodeId>>,
+    },
+    /// A node is cut off from all others.
+    Isolate {
+        /// Which.
+        node: NodeId,
+    },
+    /// The node that leads a shard at the start is cut off from all others.
+    IsolateLeader {
+        /// Of which shard.
+        shard: ShardId,
+        /// The node that is cut off if none is known to lead it.
+        otherwise: NodeId,
+    },
+    /// The nodes are in two halves that hear nothing of each other, but one node hears both.
+    Bridge {
+        /// The node between the halves.
+        bridge: NodeId,
+        /// One of the halves; the other nodes are the other.
+        half: Vec<NodeId>,
+    },
+    /// Every node hears a majority, and no two the same one: each hears its neighbours on a ring only. With three nodes the
+    /// ring is open between the first and the last.
+    MajoritiesRing {
+        /// The nodes around the ring.
+        order: Vec<NodeId>,
+    },
+    /// The link between two nodes is cut and free in turns, each for half of a period; each cut resets it.
+    Flap {
+        /// One of them.
+        a: NodeId,
+        /// The other.
+        b: NodeId,
+        /// The period in milliseconds, at least 2.
+        period_ms: u64,
+    },
+    /// Nothing that a node sends to others or is sent by them arrives until the end, then everything does that silence has
+    /// not ended.
+    Clog {
+        /// Which.
+        node: NodeId,
+    },
     /// A client does not answer PUBLISH, PUBREC and PUBREL while the fault lasts, and answers what is open at its end.
     NoAck {
         /// Which.
         client: ClientNo,
     },
-}
-
-impl FaultKind {
-    /// Its name, for lists and timelines.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            FaultKind::Kill { .. } => "kill",
-            FaultKind::PowerLoss { .. } => "power loss",
-            FaultKind::Stop { .. } => "stop",
-            FaultKind::Pause { .. } => "pause",
-            FaultKind::CrashAtDiskOp { .. } => "crash at disk op",
-            FaultKind::CrashInRecovery { .. } => "crash in recovery",
-            FaultKind::SlowSync { .. } => "slow sync",
-            FaultKind::FailSync { .. } => "failing sync",
-            FaultKind::FailWrite { .. } => "failing write",
-            FaultKind::DiskFull { .. } => "full disk",
-            FaultKind::BitRot { .. } => "bit rot",
-            FaultKind::Latency { .. } => "latency",
-            FaultKind::Reset { .. } => "reset",
-            FaultKind::HalfOpen { .. } => "half-open",
-            FaultKind::Stall { .. } => "stall",
-            FaultKind::SlowReader { .. } => "slow reader",
-            FaultKind::Fragment { .. } => "fragments",
-            FaultKind::WallJump { .. } => "wall clock jump",
-            FaultKind::ClockRate { .. } => "clock rate",
-            FaultKind::ClientCrash { .. } => "client crash",
-            FaultKind::ClientStall { .. } => "client stall",
-            FaultKind::LateAck { .. } => "late acknowledgements",
-            FaultKind::NoAck { .. } => "no acknowledgements",
-        }
-    }
-
-    /// The node it is about, if it is about one.
-    pub const fn node(&self) -> Option<NodeId> {
-        match self {
-            FaultKind::Kill { node }
-            | FaultKind::PowerLoss { node }
-            | FaultKind::Stop { node }
-            | FaultKind::Pause { node }
-            | FaultKind::CrashAtDiskOp { node, .. }
-            | FaultKind::CrashInRecovery { node, .. }
-            | FaultKind::SlowSync { node, .. }
-            | FaultKind::FailSync { node }
-            | FaultKind::FailWrite { node }
-            | FaultKind::DiskFull { node }
-            | FaultKind::BitRot { node, .. }
-            | FaultKind::WallJump { node, .. }
-            | FaultKind::ClockRate { node, .. } => Some(*node),
-            _ => None,
-        }
-    }
-
-    /// The client it is about, if it is about one.
-    pub const fn client(&self) -> Option<ClientNo> {
-        match self {
-            FaultKind::Latency { client, .. }
-            | FaultKind::Reset { client }
-            | FaultKind::HalfOpen { client }
-            | FaultKind::Stall { client, .. }
-            | FaultKind::SlowReader { client, .. }
-            | FaultKind::Fragment { client, .. }
-            | FaultKind::ClientCrash { client }
-            | FaultKind::ClientStall { client }
-            | FaultKind::LateAck { client, .. }
-            | FaultKind::NoAck { client } => Some(*client),
-            _ => None,
-        }
-    }
 }

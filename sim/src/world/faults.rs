@@ -4,34 +4,76 @@ use crate::client::Mood;
 use crate::history::{ClientNo, FaultId};
 use crate::link::Weather;
 use crate::node::Ground;
-use crate::scenario::{Direction, Fault, FaultKind};
+use crate::peers::PeerWeather;
+use crate::scenario::{Direction, FaultKind};
 use broker_core::ids::NodeId;
 use broker_core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The faults that have begun and not ended.
 #[derive(Debug, Default)]
-pub(super) struct Active(BTreeMap<FaultId, FaultKind>);
+pub(super) struct Active {
+    kinds: BTreeMap<FaultId, FaultKind>,
+    /// Flapping links that are free at present.
+    free: BTreeSet<FaultId>,
+}
 
 impl Active {
-    pub(super) fn begin(&mut self, fault: &Fault) {
-        self.0.insert(fault.id, fault.kind.clone());
+    pub(super) fn begin(&mut self, id: FaultId, kind: FaultKind) {
+        self.kinds.insert(id, kind);
     }
 
     /// Ends a fault; `None` if it was not active.
     pub(super) fn end(&mut self, fault: FaultId) -> Option<FaultKind> {
-        self.0.remove(&fault)
+        self.free.remove(&fault);
+        self.kinds.remove(&fault)
+    }
+
+    /// Whether a fault that is active has this name, and what it is.
+    pub(super) fn get(&self, fault: FaultId) -> Option<&FaultKind> {
+        self.kinds.get(&fault)
+    }
+
+    /// A flapping link that is cut becomes free, one that is free is cut; whether it is cut now.
+    pub(super) fn flap(&mut self, fault: FaultId) -> bool {
+        let was_free = self.free.remove(&fault);
+        if !was_free {
+            self.free.insert(fault);
+        }
+        was_free
+    }
+
+    /// The network from one node to another.
+    pub(super) fn peer_weather(&self, from: NodeId, to: NodeId) -> PeerWeather {
+        let mut weather = PeerWeather::default();
+        for (id, kind) in &self.kinds {
+            weather.blocked |= kind.cuts(from, to) && !self.free.contains(id);
+            match kind {
+                FaultKind::PeerLatency { from: one, to: other, extra_ms } if (*one, *other) == (from, to) => {
+                    weather.extra += Duration::from_millis(*extra_ms);
+                }
+                FaultKind::PeerBandwidth { from: one, to: other, bytes_per_ms }
+                    if (*one, *other) == (from, to) =>
+                {
+                    weather.bytes_per_ms =
+                        Some(weather.bytes_per_ms.map_or(*bytes_per_ms, |known| known.min(*bytes_per_ms)));
+                }
+                FaultKind::Clog { node } => weather.clogged |= *node == from || *node == to,
+                _ => {}
+            }
+        }
+        weather
     }
 
     /// Those that are active, by name.
     pub(super) fn names(&self) -> Vec<FaultId> {
-        self.0.keys().copied().collect()
+        self.kinds.keys().copied().collect()
     }
 
     /// The network between `client` and its node.
     pub(super) fn weather(&self, client: ClientNo) -> Weather {
         let mut weather = Weather::default();
-        for kind in self.0.values().filter(|kind| kind.client() == Some(client)) {
+        for kind in self.kinds.values().filter(|kind| kind.client() == Some(client)) {
             match kind {
                 FaultKind::Latency { extra_ms, .. } => weather.extra += Duration::from_millis(*extra_ms),
                 FaultKind::HalfOpen { .. } => weather.black_hole = true,
@@ -55,7 +97,7 @@ impl Active {
     /// The ground under `node`.
     pub(super) fn ground(&self, node: NodeId) -> Ground {
         let mut ground = Ground::default();
-        for kind in self.0.values().filter(|kind| kind.node() == Some(node)) {
+        for kind in self.kinds.values().filter(|kind| kind.node() == Some(node)) {
             match kind {
                 FaultKind::Pause { .. } => ground.paused = true,
                 FaultKind::SlowSync { extra_ms, .. } => {
@@ -71,7 +113,7 @@ impl Active {
     /// The circumstances of `client`.
     pub(super) fn mood(&self, client: ClientNo) -> Mood {
         let mut mood = Mood::default();
-        for kind in self.0.values().filter(|kind| kind.client() == Some(client)) {
+        for kind in self.kinds.values().filter(|kind| kind.client() == Some(client)) {
             match kind {
                 FaultKind::ClientStall { .. } => mood.stalled = true,
                 FaultKind::LateAck { extra_ms, .. } => mood.late += Duration::from_millis(*extra_ms),
@@ -84,17 +126,17 @@ impl Active {
 
     /// Whether a fault that is active keeps `client` down.
     pub(super) fn keeps_down(&self, client: ClientNo) -> bool {
-        self.0.values().any(|kind| *kind == FaultKind::ClientCrash { client })
+        self.kinds.values().any(|kind| *kind == FaultKind::ClientCrash { client })
     }
 
     /// Whether a fault that is active starts `node` again at its end.
     pub(super) fn keeps_stopped(&self, node: NodeId) -> bool {
-        self.0.values().any(|kind| *kind == FaultKind::Stop { node })
+        self.kinds.values().any(|kind| *kind == FaultKind::Stop { node })
     }
 
     /// Whether the disk of `node` is full.
     pub(super) fn is_full(&self, node: NodeId) -> bool {
-        self.0.values().any(|kind| *kind == FaultKind::DiskFull { node })
+        self.kinds.values().any(|kind| *kind == FaultKind::DiskFull { node })
     }
 }
 

@@ -23,6 +23,7 @@ impl World<'_> {
         for link in self.links.values_mut().filter(|link| link.is_forgotten()) {
             link.reset(&mut self.stage, &mut self.roads[link.client.index()]);
         }
+        self.peer_heal();
         for place in 0..self.clients.len() {
             let number = ClientNo(place as u32);
             let keeper = self.keeper(self.store_of[place]) == number;

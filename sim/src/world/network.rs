@@ -37,6 +37,10 @@ impl World<'_> {
 
     /// Does what a node asks of the network.
     pub(super) fn carry_out(&mut self, ix: NodeIx, output: Output) {
+        let output = match output {
+            Output::SendPeer { peer, frame } => return self.peer_sends(ix, peer, frame),
+            output => output,
+        };
         let node = ix.0 as u64;
         let conn = match &output {
             Output::SendClient { conn, bytes } => {
@@ -105,6 +109,7 @@ impl World<'_> {
                 link.broker_breaks(&mut self.stage, &mut self.roads[link.client.index()]);
             }
         }
+        self.peer_goes(ix, silent);
     }
 
     /// A node is back: it knows nothing of connections that earlier lives accepted.

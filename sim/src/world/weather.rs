@@ -20,8 +20,17 @@ impl World<'_> {
         };
         self.stage.note("fault", &[u64::from(id.0)], fault.kind.name().as_bytes());
         self.stage.record(What::FaultStarted { fault: id });
-        self.active.begin(fault);
-        self.apply(&fault.kind);
+        let kind = self.resolved(&fault.kind);
+        self.active.begin(id, kind.clone());
+        self.apply(&kind);
+        match kind {
+            FaultKind::PeerReset { a, b } => self.peer_reset(a, b),
+            FaultKind::Flap { a, b, period_ms } => {
+                self.peer_reset(a, b);
+                self.stage.after(Duration::from_millis((period_ms / 2).max(1)), Happening::Flap(id));
+            }
+            _ => {}
+        }
         if let Some(node) = fault.kind.node() {
             self.strike_node(node, &fault.kind);
         }
@@ -69,6 +78,10 @@ impl World<'_> {
             self.nodes[ix.0].set_ground(&mut self.stage, ground);
             let disk = self.nodes[ix.0].disk();
             disk.set_capacity(self.active.is_full(node).then(|| disk.used_bytes()));
+            self.listen();
+        }
+        if kind.is_between_nodes() {
+            self.peer_weather_changes();
         }
         if let Some(number) = kind.client() {
             self.roads[number.index()].weather = self.active.weather(number);
@@ -78,6 +91,16 @@ impl World<'_> {
                 link.look_again(&mut self.stage);
             }
             self.plan_timer(number);
+        }
+    }
+
+    /// What a fault is that depends on how far the run has got.
+    fn resolved(&self, kind: &FaultKind) -> FaultKind {
+        match kind {
+            FaultKind::IsolateLeader { shard, otherwise } => {
+                FaultKind::Isolate { node: self.stage.leaders.get(shard).copied().unwrap_or(*otherwise) }
+            }
+            kind => kind.clone(),
         }
     }
 

@@ -1,0 +1,172 @@
+//! Whom a fault is about, and which nodes it cuts off from each other.
+
+use super::FaultKind;
+use crate::history::ClientNo;
+use broker_core::ids::NodeId;
+
+impl FaultKind {
+    /// Its name, for lists and timelines.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            FaultKind::Kill { .. } => "kill",
+            FaultKind::PowerLoss { .. } => "power loss",
+            FaultKind::Stop { .. } => "stop",
+            FaultKind::Pause { .. } => "pause",
+            FaultKind::CrashAtDiskOp { .. } => "crash at disk op",
+            FaultKind::CrashInRecovery { .. } => "crash in recovery",
+            FaultKind::SlowSync { .. } => "slow sync",
+            FaultKind::FailSync { .. } => "failing sync",
+            FaultKind::FailWrite { .. } => "failing write",
+            FaultKind::DiskFull { .. } => "full disk",
+            FaultKind::BitRot { .. } => "bit rot",
+            FaultKind::Latency { .. } => "latency",
+            FaultKind::Reset { .. } => "reset",
+            FaultKind::HalfOpen { .. } => "half-open",
+            FaultKind::Stall { .. } => "stall",
+            FaultKind::SlowReader { .. } => "slow reader",
+            FaultKind::Fragment { .. } => "fragments",
+            FaultKind::WallJump { .. } => "wall clock jump",
+            FaultKind::ClockRate { .. } => "clock rate",
+            FaultKind::ClientCrash { .. } => "client crash",
+            FaultKind::ClientStall { .. } => "client stall",
+            FaultKind::LateAck { .. } => "late acknowledgements",
+            FaultKind::NoAck { .. } => "no acknowledgements",
+            FaultKind::PeerLatency { .. } => "latency between nodes",
+            FaultKind::PeerBandwidth { .. } => "narrow road between nodes",
+            FaultKind::PeerReset { .. } => "reset between nodes",
+            FaultKind::PeerBlock { .. } => "block between nodes",
+            FaultKind::Partition { .. } => "partition",
+            FaultKind::Isolate { .. } => "isolated node",
+            FaultKind::IsolateLeader { .. } => "isolated leader",
+            FaultKind::Bridge { .. } => "bridge",
+            FaultKind::MajoritiesRing { .. } => "ring of majorities",
+            FaultKind::Flap { .. } => "flapping link between nodes",
+            FaultKind::Clog { .. } => "clogged node",
+        }
+    }
+
+    /// The node it is about, if it is about one.
+    pub const fn node(&self) -> Option<NodeId> {
+        match self {
+            FaultKind::Kill { node }
+            | FaultKind::PowerLoss { node }
+            | FaultKind::Stop { node }
+            | FaultKind::Pause { node }
+            | FaultKind::CrashAtDiskOp { node, .. }
+            | FaultKind::CrashInRecovery { node, .. }
+            | FaultKind::SlowSync { node, .. }
+            | FaultKind::FailSync { node }
+            | FaultKind::FailWrite { node }
+            | FaultKind::DiskFull { node }
+            | FaultKind::BitRot { node, .. }
+            | FaultKind::WallJump { node, .. }
+            | FaultKind::ClockRate { node, .. } => Some(*node),
+            _ => None,
+        }
+    }
+
+    /// Whether it is about what nodes say to each other.
+    pub const fn is_between_nodes(&self) -> bool {
+        matches!(
+            self,
+            FaultKind::PeerLatency { .. }
+                | FaultKind::PeerBandwidth { .. }
+                | FaultKind::PeerReset { .. }
+                | FaultKind::PeerBlock { .. }
+                | FaultKind::Partition { .. }
+                | FaultKind::Isolate { .. }
+                | FaultKind::IsolateLeader { .. }
+                | FaultKind::Bridge { .. }
+                | FaultKind::MajoritiesRing { .. }
+                | FaultKind::Flap { .. }
+                | FaultKind::Clog { .. }
+        )
+    }
+
+    /// Whether nothing gets from `from` to `to` while it lasts; for [`FaultKind::Flap`] while it is cut. That of an isolated
+    /// leader depends on the run.
+    pub fn cuts(&self, from: NodeId, to: NodeId) -> bool {
+        let either = |node: &NodeId| from == *node || to == *node;
+        match self {
+            FaultKind::PeerBlock { from: one, to: other } => from == *one && to == *other,
+            FaultKind::Partition { groups } => {
+                let group = |node: NodeId| groups.iter().position(|group| group.contains(&node));
+                group(from).is_none_or(|group_of_from| group(to) != Some(group_of_from))
+            }
+            FaultKind::Isolate { node } => either(node),
+            FaultKind::Bridge { bridge, half } => {
+                !either(bridge) && half.contains(&from) != half.contains(&to)
+            }
+            FaultKind::MajoritiesRing { order } => {
+                let place = |node: NodeId| order.iter().position(|one| *one == node);
+                let (Some(one), Some(other)) = (place(from), place(to)) else { return true };
+                let apart = one.abs_diff(other);
+                apart != 1 && (order.len() <= 3 || apart + 1 != order.len())
+            }
+            FaultKind::Flap { a, b, .. } => either(a) && either(b),
+            _ => false,
+        }
+    }
+
+    /// The client it is about, if it is about one.
+    pub const fn client(&self) -> Option<ClientNo> {
+        match self {
+            FaultKind::Latency { client, .. }
+            | FaultKind::Reset { client }
+            | FaultKind::HalfOpen { client }
+            | FaultKind::Stall { client, .. }
+            | FaultKind::SlowReader { client, .. }
+            | FaultKind::Fragment { client, .. }
+            | FaultKind::ClientCrash { client }
+            | FaultKind::ClientStall { client }
+            | FaultKind::LateAck { client, .. }
+            | FaultKind::NoAck { client } => Some(*client),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FaultKind, NodeId};
+
+    /// Who hears whom among the first `count` nodes: a string for each, with the names of those it hears.
+    fn hears(kind: &FaultKind, count: u32) -> Vec<String> {
+        let heard = |to: u32| {
+            let others = (1..=count).filter(move |from| *from != to);
+            others.filter(move |from| !kind.cuts(NodeId(*from), NodeId(to))).map(|from| from.to_string())
+        };
+        (1..=count).map(|to| heard(to).collect()).collect()
+    }
+
+    fn nodes(names: &[u32]) -> Vec<NodeId> {
+        names.iter().copied().map(NodeId).collect()
+    }
+
+    #[test]
+    fn a_node_in_no_group_of_a_partition_is_alone() {
+        let kind = FaultKind::Partition { groups: vec![nodes(&[1, 2]), nodes(&[3, 4])] };
+        assert_eq!(hears(&kind, 6), ["2", "1", "4", "3", "", ""]);
+    }
+
+    #[test]
+    fn a_bridge_hears_both_halves() {
+        let kind = FaultKind::Bridge { bridge: NodeId(3), half: nodes(&[1, 2]) };
+        assert_eq!(hears(&kind, 5), ["23", "13", "1245", "35", "34"]);
+    }
+
+    #[test]
+    fn on_a_ring_everybody_hears_a_majority_and_no_two_the_same() {
+        let kind = FaultKind::MajoritiesRing { order: nodes(&[1, 2, 3, 4, 5]) };
+        assert_eq!(hears(&kind, 5), ["25", "13", "24", "35", "14"]);
+        let kind = FaultKind::MajoritiesRing { order: nodes(&[2, 3, 1]) };
+        assert_eq!(hears(&kind, 3), ["3", "3", "12"]);
+    }
+
+    #[test]
+    fn a_block_has_one_direction_and_isolation_both() {
+        let kind = FaultKind::PeerBlock { from: NodeId(1), to: NodeId(2) };
+        assert_eq!(hears(&kind, 3), ["23", "3", "12"]);
+        assert_eq!(hears(&FaultKind::Isolate { node: NodeId(2) }, 3), ["3", "", "1"]);
+    }
+}
