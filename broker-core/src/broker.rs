@@ -7,8 +7,8 @@ use crate::face::{Broker, Input, Output, Recovered, Setup, TimerKind};
 use crate::ids::Lsn;
 use crate::replication::local::{self, RecordError};
 use crate::routing::centralized::{Centralized, Opened};
-use crate::session::Gateway;
 use crate::session::outbound::drop_event;
+use crate::session::{Gateway, Parts};
 use crate::shard::{Effect, Machine, QueueLimits, SnapshotError};
 use std::fmt;
 
@@ -86,7 +86,7 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
     let queue_limits = QueueLimits::from(&setup.limits);
     // No two lives of a node draw the same numbers: an assigned client identifier must not be that of another session.
     let rng = Rng::from_seed(setup.seed).fork("gateway").fork(&last.to_string());
-    let mut gateway = Gateway::new(setup.limits, rng);
+    let mut gateway = Gateway::new(setup.limits, Parts::of(1), rng);
     gateway.set_time(now, wall_at_opening);
     gateway.event(Event::Recovered { entries, last, sessions: sessions as u64, messages: messages as u64 });
     dropped.into_iter().for_each(|event| gateway.event(event));

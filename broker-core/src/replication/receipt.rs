@@ -3,7 +3,7 @@
 //! Session code makes a [`Receipt`] of a packet that asks for an answer, and gives it away with the intent. The answer can
 //! be sent only with a [`Committed`], and only this module's neighbours, which know what is on disk, can make one.
 
-use crate::base::ids::{ConnId, PacketId, Position};
+use crate::base::ids::{ConnId, PacketId, Position, ShardId};
 
 /// An answer that is owed to a client; it can be spent once.
 #[derive(Debug)]
@@ -28,9 +28,9 @@ pub enum Owed {
     SubAck(PacketId),
     /// UNSUBACK.
     UnsubAck(PacketId),
-    /// PUBREL for the message at this position of the shard's queue.
-    PubRel(Position),
-    /// The next message of the shard's queue, after those that were dropped.
+    /// PUBREL for the message at this position of a shard's queue.
+    PubRel(ShardId, Position),
+    /// The next message of a shard's queue, after those that were dropped.
     Next,
     /// The end of the connection, after DISCONNECT.
     Close,

@@ -5,7 +5,7 @@
 
 use super::effects;
 use super::ticket::{AskedFilter, GivenUpFilter, Ticket};
-use crate::base::ids::{ConnId, Incarnation, Lsn, PacketId, WriteId};
+use crate::base::ids::{ConnId, Incarnation, Lsn, PacketId, ShardId, WriteId};
 use crate::base::time::{Duration, Instant};
 use crate::codec::ReasonCode;
 use crate::codec::packet::{QoS, SubscriptionOptions};
@@ -13,13 +13,16 @@ use crate::event::Event;
 use crate::face::{Durability, Output, Snapshot, TimerKind};
 use crate::message::Message;
 use crate::replication::{Committed, LocalGroup, Receipt};
-use crate::session::attach::ResumeFrom;
+use crate::session::attach::{Attached, ResumeFrom};
 use crate::session::confirm::Answer;
 use crate::session::{Gateway, Intent};
 use crate::shard::machine::due::ALIVE_INTERVAL;
 use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, QueueLimits, Verdict};
 use crate::topic::TopicFilter;
 use std::rc::Rc;
+
+/// The only shard.
+pub(super) const SHARD: ShardId = ShardId(0);
 
 /// While somebody's expiry counts from the end of a connection, an entry is written at least this often: a second
 /// before the machine assumes that the node was dead.
@@ -109,7 +112,7 @@ impl Centralized {
             Intent::Unsubscribe { session, durable, receipt, filters } => {
                 self.on_unsubscribe(session, durable, receipt, filters, gateway);
             }
-            Intent::Progress { session, receipt, steps } => {
+            Intent::Progress { session, receipt, steps, .. } => {
                 let urgent = receipt.is_some();
                 let ticket = Ticket::Progress { session: session.incarnation, receipt };
                 self.propose(gateway, Op::Progress { session, steps }, ticket, urgent);
@@ -331,7 +334,7 @@ impl Centralized {
                     gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
                 }
                 // What was held back at the end of the span may go now.
-                gateway.set_ready(session);
+                gateway.set_ready(session, SHARD);
             }
             (Ticket::Answer { receipt, reason, unless_taken }, _) => {
                 self.answer(receipt, committed, reason, unless_taken, gateway);
@@ -381,8 +384,10 @@ impl Centralized {
         };
         let record = self.machine.session(session.incarnation).expect("it was just attached");
         let (base, sent) = (record.queue.base(), record.queue.sent());
-        let from = ResumeFrom { durable: record.durable, base, sent };
-        gateway.confirm_attach(receipt, committed, session, present, from);
+        let from = ResumeFrom { shard: SHARD, base, sent };
+        let from = if record.durable { &[from][..] } else { &[] };
+        let attached = Attached { session, present, durable: record.durable, from };
+        gateway.confirm_attach(receipt, committed, &attached);
     }
 
     /// Sends an answer that changes nothing.

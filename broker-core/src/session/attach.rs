@@ -1,11 +1,12 @@
 //! A connection opens with the session it asked for, and ends when another one takes that over.
 
 use super::alias;
+use super::feed::{Feed, Feeds};
 use super::gateway::{Attaching, Conn, Gateway, State};
-use super::link::{self, ClientLimits, Link};
+use super::link::{ClientLimits, Link};
 use super::pause::Pause;
 use super::window::Window;
-use crate::base::ids::{ConnId, Position};
+use crate::base::ids::{ConnId, Position, ShardId};
 use crate::base::time::Duration;
 use crate::codec::ReasonCode;
 use crate::codec::packet::{ConnAck, Packet, Version};
@@ -17,27 +18,34 @@ use crate::shard::{Attachment, Detach};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 
-/// Where delivery from the shard's queue begins.
+/// Where delivery from a shard's queue begins.
 #[derive(Clone, Copy, Debug)]
 pub struct ResumeFrom {
-    /// Whether the session outlives its connection.
-    pub durable: bool,
+    /// The shard.
+    pub shard: ShardId,
     /// Everything below is done.
     pub base: Position,
     /// What is below may have been sent on an earlier connection.
     pub sent: Position,
 }
 
+/// What came of CONNECT.
+#[derive(Clone, Copy, Debug)]
+pub struct Attached<'a> {
+    /// The session and its new epoch.
+    pub session: Attachment,
+    /// Whether state was held for it.
+    pub present: bool,
+    /// Whether it outlives its connection.
+    pub durable: bool,
+    /// The queues that are waiting for it.
+    pub from: &'a [ResumeFrom],
+}
+
 impl Gateway {
     /// The attach is committed: CONNACK, and the connection is open.
-    pub fn confirm_attach(
-        &mut self,
-        receipt: Receipt,
-        committed: Committed,
-        session: Attachment,
-        present: bool,
-        from: ResumeFrom,
-    ) {
+    pub fn confirm_attach(&mut self, receipt: Receipt, committed: Committed, attached: &Attached<'_>) {
+        let Attached { session, present, .. } = *attached;
         let id = receipt.conn();
         assert_eq!(receipt.spend(committed), Owed::ConnAck, "an attach owes CONNACK");
         let attaching = match self.conns.get_mut(&id) {
@@ -46,21 +54,19 @@ impl Gateway {
         };
         let State::Attaching(attaching) = attaching else {
             // The client did not wait for the answer.
-            let detach = Detach { session, expiry_s: None, discard_will: false, sent: from.base };
-            self.intents.push_back(Intent::Detach { receipt: None, detach });
+            self.detach_unsent(attached);
             return;
         };
         self.forget_attaching(id, &attaching.connect.client_id);
         self.timers.clear(TimerKind::ConnectTimeout(id));
         if !self.send_connack(id, &attaching, present) {
-            let detach = Detach { session, expiry_s: None, discard_will: false, sent: from.base };
-            self.intents.push_back(Intent::Detach { receipt: None, detach });
+            self.detach_unsent(attached);
             let (code, why) = (ReasonCode::PacketTooLarge.code(), "CONNACK is too large for it".to_owned());
             self.event(Event::Refused { conn: id, code, why: why.clone() });
             self.close(id, ReasonCode::PacketTooLarge, &why);
             return;
         }
-        let link = self.link_of(&attaching, session, from);
+        let link = self.link_of(&attaching, attached);
         self.event(Event::Connected {
             conn: id,
             client_id: link.client_id.clone(),
@@ -80,7 +86,18 @@ impl Gateway {
         self.process(id);
     }
 
-    fn link_of(&self, attaching: &Attaching, session: Attachment, from: ResumeFrom) -> Link {
+    /// The end of an attachment that nothing was sent to.
+    fn detach_unsent(&mut self, attached: &Attached<'_>) {
+        let sent = attached.from.first().map(|from| from.base).unwrap_or_default();
+        let detach = Detach { session: attached.session, expiry_s: None, discard_will: false, sent };
+        self.intents.push_back(Intent::Detach { receipt: None, detach });
+    }
+
+    fn link_of(&self, attaching: &Attaching, attached: &Attached<'_>) -> Link {
+        let mut feeds = Feeds::default();
+        for ResumeFrom { shard, base, sent } in attached.from {
+            feeds.add(Feed::new(self.parts, *shard, *base, *sent));
+        }
         let connect = &attaching.connect;
         let properties = &connect.properties;
         let limits = ClientLimits {
@@ -91,8 +108,8 @@ impl Gateway {
         let keep_alive = Duration::from_secs(u64::from(attaching.keep_alive_s));
         Link {
             client_id: connect.client_id.clone(),
-            session,
-            durable: from.durable,
+            session: attached.session,
+            durable: attached.durable,
             expiry_s: attaching.expiry_s,
             version: connect.version,
             permissions: attaching.permissions.clone(),
@@ -105,13 +122,10 @@ impl Gateway {
             unanswered: 0,
             uncommitted: 0,
             subscriptions: BTreeMap::new(),
-            local: Window::new(link::LOCAL, Position(0), Position(0)),
+            local: Window::new(self.parts.local(), Position(0), Position(0)),
             local_queue: VecDeque::new(),
             local_queue_bytes: 0,
-            shard: Window::new(link::SHARD, from.base, from.sent),
-            dropped: from.base,
-            hears_shard: from.durable,
-            progress: Vec::new(),
+            feeds,
         }
     }
 

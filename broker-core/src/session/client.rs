@@ -109,10 +109,10 @@ impl Client<'_> {
         }
     }
 
-    /// Proposes the steps that the link has gathered, if it has any.
+    /// Proposes the steps that the feeds have gathered, if they have any.
     pub(super) fn propose_progress(&mut self) {
-        let Some(link) = self.conn.link_mut().filter(|link| !link.progress.is_empty()) else { return };
-        let (session, steps) = (link.session, std::mem::take(&mut link.progress));
-        self.intents.push_back(Intent::Progress { session, receipt: None, steps });
+        if let Some(link) = self.conn.link_mut() {
+            self.intents.extend(link.take_progress());
+        }
     }
 }

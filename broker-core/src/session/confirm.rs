@@ -4,7 +4,7 @@ use super::client::Client;
 use super::gateway::{Conn, Gateway, State};
 use super::outbound::{Live, Wish};
 use super::refuse::Refusal;
-use crate::base::ids::{ConnId, PacketId, Position};
+use crate::base::ids::{ConnId, PacketId, Position, ShardId};
 use crate::codec::ReasonCode;
 use crate::codec::packet::{Ack, AckProperties, Packet, QoS, SubAck, SubscriptionOptions, UnsubAck};
 use crate::event::Event;
@@ -127,7 +127,7 @@ impl Client<'_> {
                 }
                 self.send(Packet::PubComp(Ack::new(id, reason)))
             }
-            Owed::PubRel(position) => self.release(position),
+            Owed::PubRel(shard, position) => self.release(shard, position),
             Owed::Next => {
                 self.note_ready();
                 Ok(())
@@ -173,8 +173,9 @@ impl Client<'_> {
     }
 
     /// The receipt of a QoS 2 message is on disk: PUBREL may go.
-    fn release(&mut self, position: Position) -> Result<(), Refusal> {
-        let packet = self.conn.link_mut().and_then(|link| link.shard.on_received_committed(position));
+    fn release(&mut self, shard: ShardId, position: Position) -> Result<(), Refusal> {
+        let feed = self.conn.link_mut().and_then(|link| link.feeds.get_mut(shard));
+        let packet = feed.and_then(|feed| feed.window.on_received_committed(position));
         match packet {
             Some(packet) => self.send(Packet::PubRel(Ack::new(packet, ReasonCode::Success))),
             None => Ok(()),

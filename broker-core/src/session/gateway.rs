@@ -1,5 +1,6 @@
 //! All connections of a node.
 
+use super::feed::Parts;
 use super::hub::{Hub, Route};
 use super::inbound::Taken;
 use super::intent::Intent;
@@ -80,6 +81,7 @@ pub(super) struct Conn {
 #[derive(Debug)]
 pub struct Gateway {
     pub(super) limits: Limits,
+    pub(super) parts: Parts,
     pub(super) rng: Rng,
     pub(super) now: Instant,
     pub(super) wall: WallTime,
@@ -104,10 +106,11 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// No connection.
-    pub fn new(limits: Limits, rng: Rng) -> Self {
+    /// No connection. `parts` cuts the packet identifier space.
+    pub fn new(limits: Limits, parts: Parts, rng: Rng) -> Self {
         Gateway {
             limits,
+            parts,
             rng,
             now: Instant::ZERO,
             wall: WallTime::default(),
@@ -209,7 +212,7 @@ impl Gateway {
         let Some(mut client) = self.client(id) else { return };
         client.conn.outbox.sent(bytes);
         // Only what a window or a socket held back can go on.
-        if client.conn.link_mut().is_some_and(|link| link.hears_shard || !link.local_queue.is_empty()) {
+        if client.conn.link_mut().is_some_and(|link| !link.feeds.is_empty() || !link.local_queue.is_empty()) {
             client.note_ready();
         }
         self.pause_full_outbox(id);
@@ -276,10 +279,7 @@ impl Gateway {
         discard_will: bool,
     ) {
         self.leave(id, &link);
-        if !link.progress.is_empty() {
-            let steps = std::mem::take(&mut link.progress);
-            self.intents.push_back(Intent::Progress { session: link.session, receipt: None, steps });
-        }
+        self.intents.extend(link.take_progress());
         let detach = Detach { session: link.session, expiry_s, discard_will, sent: link.sent() };
         self.intents.push_back(Intent::Detach { receipt, detach });
     }

@@ -151,12 +151,9 @@ impl Gateway {
         let Some(conn) = old.and_then(|id| self.conns.get_mut(id)) else { return OldConnection::Unknown };
         let State::Open(link) = &mut conn.state else { return OldConnection::Silent };
         let (session, sent) = (link.session, link.sent());
-        let steps = std::mem::take(&mut link.progress);
+        self.intents.extend(link.take_progress());
         if let State::Open(link) = std::mem::replace(&mut conn.state, State::Closing) {
             conn.state = State::Frozen(link);
-        }
-        if !steps.is_empty() {
-            self.intents.push_back(Intent::Progress { session, receipt: None, steps });
         }
         OldConnection::Sent(session, sent)
     }

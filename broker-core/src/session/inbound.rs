@@ -5,7 +5,7 @@ use super::gateway::{Gateway, State};
 use super::intent::Intent;
 use super::publishing::TOPIC_LIMITS;
 use super::refuse::Refusal;
-use super::window::PubRec;
+use super::window::{PubRec, Window};
 use crate::base::ids::{ConnId, PacketId, Position};
 use crate::codec::packet::{Ack, Disconnect, Packet, Subscribe, Unsubscribe};
 use crate::codec::{self, Frame, ReasonCode};
@@ -70,12 +70,7 @@ impl Client<'_> {
     }
 
     fn on_puback(&mut self, ack: &Ack) {
-        let link = self.link();
-        if let Some(position) = link.shard.on_puback(ack.id) {
-            self.progress(position);
-        } else if link.local.on_puback(ack.id).is_some() {
-            self.note_ready();
-        }
+        self.complete(ack.id, |window| window.on_puback(ack.id));
     }
 
     fn on_pubrec(&mut self, ack: &Ack) -> Result<(), Refusal> {
@@ -85,17 +80,19 @@ impl Client<'_> {
         }
         let id = self.id;
         let link = self.link();
-        match link.shard.on_pubrec(ack.id) {
-            PubRec::Received(position) => {
-                let mut steps = std::mem::take(&mut link.progress);
-                steps.push((position, Step::Received));
-                let receipt = Some(Receipt::new(id, Owed::PubRel(position)));
-                let session = link.session;
-                self.intents.push_back(Intent::Progress { session, receipt, steps });
-                return Ok(());
+        let session = link.session;
+        if let Some(feed) = link.feeds.of_id(ack.id) {
+            match feed.window.on_pubrec(ack.id) {
+                PubRec::Received(position) => {
+                    let (shard, mut steps) = (feed.shard, std::mem::take(&mut feed.progress));
+                    steps.push((position, Step::Received));
+                    let receipt = Some(Receipt::new(id, Owed::PubRel(shard, position)));
+                    self.intents.push_back(Intent::Progress { session, shard, receipt, steps });
+                    return Ok(());
+                }
+                PubRec::Repeated => return Ok(()),
+                PubRec::Unknown => {}
             }
-            PubRec::Repeated => return Ok(()),
-            PubRec::Unknown => {}
         }
         match link.local.on_pubrec(ack.id) {
             PubRec::Received(position) => {
@@ -112,12 +109,7 @@ impl Client<'_> {
 
     /// The client refused a QoS 2 message: that ends it. \[MQTT-4.4.0-2\]
     fn on_pubrec_error(&mut self, packet: PacketId) {
-        let link = self.link();
-        if let Some(position) = link.shard.on_pubrec_error(packet) {
-            self.progress(position);
-        } else if link.local.on_pubrec_error(packet).is_some() {
-            self.note_ready();
-        }
+        self.complete(packet, |window| window.on_pubrec_error(packet));
     }
 
     fn on_pubrel(&mut self, packet: PacketId) {
@@ -134,12 +126,7 @@ impl Client<'_> {
     }
 
     fn on_pubcomp(&mut self, packet: PacketId) {
-        let link = self.link();
-        if let Some(position) = link.shard.on_pubcomp(packet) {
-            self.progress(position);
-        } else if link.local.on_pubcomp(packet).is_some() {
-            self.note_ready();
-        }
+        self.complete(packet, |window| window.on_pubcomp(packet));
     }
 
     fn on_subscribe(&mut self, subscribe: Subscribe) {
@@ -194,15 +181,25 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// A position of the shard's queue is complete: noted, to be proposed soon.
-    pub(super) fn progress(&mut self, position: Position) {
+    /// An acknowledgement that may complete a message: what is complete of a shard's queue is noted, to be proposed soon.
+    fn complete(&mut self, packet: PacketId, mut acknowledge: impl FnMut(&mut Window) -> Option<Position>) {
         let link = self.link();
-        let first = link.progress.is_empty();
-        link.progress.push((position, Step::Done));
-        if link.progress_is_due() {
-            self.propose_progress();
-        } else if first {
-            self.note_progress();
+        let progress_max = link.progress_max();
+        let feed = match link.feeds.of_id(packet) {
+            Some(feed) => feed,
+            None => {
+                if acknowledge(&mut link.local).is_some() {
+                    self.note_ready();
+                }
+                return;
+            }
+        };
+        let Some(position) = acknowledge(&mut feed.window) else { return };
+        feed.progress.push((position, Step::Done));
+        match feed.progress.len() {
+            1 => self.note_progress(),
+            gathered if gathered > progress_max => self.propose_progress(),
+            _ => {}
         }
         self.note_ready();
     }

@@ -1,6 +1,6 @@
 //! What a client wants, for routing to decide.
 
-use crate::base::ids::{ConnId, Incarnation, PacketId, Position};
+use crate::base::ids::{ConnId, Incarnation, PacketId, Position, ShardId};
 use crate::codec::ReasonCode;
 use crate::codec::packet::SubscriptionOptions;
 use crate::message::Message;
@@ -77,10 +77,12 @@ pub enum Intent {
         /// What was asked for, or why it is refused.
         filters: Vec<Result<TopicFilter, ReasonCode>>,
     },
-    /// How far delivery from the shard's queue got.
+    /// How far delivery from a shard's queue got.
     Progress {
         /// The session.
         session: Attachment,
+        /// The shard.
+        shard: ShardId,
         /// Owed: PUBREL, if one waits for this.
         receipt: Option<Receipt>,
         /// The steps.

@@ -1,29 +1,21 @@
 //! One client that is connected: what its connection remembers.
 
 use super::alias;
-use super::window::{Part, Window};
+use super::feed::Feeds;
+use super::intent::Intent;
+use super::window::Window;
 use crate::auth::Permissions;
 use crate::base::ids::{PacketId, Position};
 use crate::base::time::{Duration, Instant};
 use crate::codec::packet::{QoS, Version};
 use crate::message::Message;
+use crate::shard::Attachment;
 use crate::shard::session::Subscription;
-use crate::shard::{Attachment, Step};
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// The parts of the packet identifier space: one for the gateway's own queue of a clean session, one for the shard's.
-const PARTS: u16 = 2;
-/// The part of the gateway's own queue.
-pub(super) const LOCAL: Part = Part::of(0, PARTS);
-/// The part of the shard's queue.
-pub(super) const SHARD: Part = Part::of(1, PARTS);
-
-/// Messages that can be unacknowledged towards one client at most, whatever `inflight_max` allows.
-pub const INFLIGHT_MOST: u16 = LOCAL.span_max();
 
 /// What the client said it takes.
 #[derive(Clone, Copy, Debug)]
@@ -79,19 +71,14 @@ pub struct Link {
     pub(super) local: Window,
     pub(super) local_queue: VecDeque<Delivery>,
     pub(super) local_queue_bytes: u64,
-    pub(super) shard: Window,
-    /// Positions of the shard's queue below it that were not sent are being dropped: nothing behind them is sent until that is on disk.
-    pub(super) dropped: Position,
-    /// Whether the shard has a queue for it: every durable session, and a clean one with a shared subscription.
-    pub(super) hears_shard: bool,
-    /// Steps that are not proposed yet.
-    pub(super) progress: Vec<(Position, Step)>,
+    /// From the shards that have a queue for it: of every durable session, and of a clean one with a shared subscription.
+    pub(super) feeds: Feeds,
 }
 
 impl Link {
     /// How many more QoS 1 and 2 messages may be sent now.
     pub(super) fn quota(&self) -> u16 {
-        self.limits.receive_max.saturating_sub(self.local.open() + self.shard.open())
+        self.limits.receive_max.saturating_sub(self.local.open() + self.feeds.open())
     }
 
     /// Whether the next message of a clean session's own queue may be sent as far as the client is concerned.
@@ -99,13 +86,23 @@ impl Link {
         self.quota() > 0 && self.local.has_room()
     }
 
-    /// The position up to which the shard's queue was sent, for `Detach`.
-    pub(super) fn sent(&self) -> Position {
-        self.shard.next()
+    /// The steps that the feeds have gathered, to be proposed.
+    pub(super) fn take_progress(&mut self) -> impl Iterator<Item = Intent> {
+        let session = self.session;
+        let feeds = self.feeds.iter_mut().filter(|feed| !feed.progress.is_empty());
+        feeds.map(move |feed| {
+            let (shard, steps) = (feed.shard, std::mem::take(&mut feed.progress));
+            Intent::Progress { session, shard, receipt: None, steps }
+        })
     }
 
-    /// Whether enough progress has gathered to be written down.
-    pub(super) fn progress_is_due(&self) -> bool {
-        self.progress.len() > usize::from(self.limits.receive_max / 2) + 8
+    /// How far the shards' queues were sent, for `Detach`: nothing from there on was.
+    pub(super) fn sent(&self) -> Position {
+        self.feeds.iter().map(|feed| feed.window.next()).next().unwrap_or_default()
+    }
+
+    /// How much progress is written down at once, at the latest.
+    pub(super) fn progress_max(&self) -> usize {
+        usize::from(self.limits.receive_max / 2) + 8
     }
 }

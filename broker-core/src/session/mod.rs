@@ -8,6 +8,7 @@ pub mod alias;
 pub mod attach;
 mod client;
 pub mod confirm;
+pub mod feed;
 mod gateway;
 mod handshake;
 pub mod hub;
@@ -22,5 +23,6 @@ mod refuse;
 mod wake;
 pub mod window;
 
+pub use feed::Parts;
 pub use gateway::Gateway;
 pub use intent::Intent;

@@ -2,13 +2,14 @@
 
 use super::alias::Naming;
 use super::client::Client;
+use super::feed::Feed;
 use super::gateway::{Conn, Gateway, State};
 use super::hub::Route;
 use super::intent::Intent;
 use super::link::{Delivery, Link};
 use super::refuse::Refusal;
 use crate::auth::Action;
-use crate::base::ids::{ConnId, Incarnation, PacketId, Position};
+use crate::base::ids::{ConnId, Incarnation, PacketId, Position, ShardId};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
 use crate::codec::packet::{Ack, Packet, QoS, Version};
@@ -17,7 +18,6 @@ use crate::event::{DropReason, Event};
 use crate::message::Message;
 use crate::replication::{Owed, Receipt};
 use crate::shard::machine::read::Pending;
-use crate::shard::queue::Queued;
 use crate::shard::session::SessionRecord;
 use crate::shard::{Machine, Step};
 use bytestring::ByteString;
@@ -47,6 +47,31 @@ impl<'m> Live<'m> {
 
     fn keep(&mut self) -> Rc<Message> {
         self.kept.get_or_insert_with(|| Rc::new(Message::clone(self.message).owned())).clone()
+    }
+}
+
+/// A part of a session's queue, to be sent from.
+trait Stretch {
+    /// What is to be sent for a position; `None` if nothing is there (yet).
+    fn pending(&self, position: Position) -> Option<Pending<'_>>;
+
+    /// Nothing is sent from this position on until more progress is on disk.
+    fn send_end(&self) -> Position;
+}
+
+/// The queue as the machine of this node has it.
+struct Applied<'m> {
+    machine: &'m Machine,
+    record: &'m SessionRecord,
+}
+
+impl Stretch for Applied<'_> {
+    fn pending(&self, position: Position) -> Option<Pending<'_>> {
+        self.machine.pending(self.record, position)
+    }
+
+    fn send_end(&self) -> Position {
+        self.record.send_end()
     }
 }
 
@@ -97,11 +122,15 @@ impl Gateway {
     }
 
     /// A session of the machine has something new in its queue.
-    pub fn set_ready(&mut self, session: Incarnation) {
+    pub fn set_ready(&mut self, session: Incarnation, shard: ShardId) {
         let Some(&id) = self.attached.get(&session) else { return };
+        let parts = self.parts;
         let Some(mut client) = self.client(id) else { return };
         if let Some(link) = client.conn.link_mut() {
-            link.hears_shard = true;
+            // Of a clean session a shard has a queue only from its first shared subscription on.
+            if link.feeds.get_mut(shard).is_none() {
+                link.feeds.add(Feed::new(parts, shard, Position(0), Position(0)));
+            }
             client.note_ready();
         }
     }
@@ -111,8 +140,8 @@ impl Gateway {
         while let Some(id) = self.ready.pop() {
             let Some(mut client) = self.client(id) else { continue };
             client.pump_local();
-            let hears_shard = client.conn.link_mut().is_some_and(|link| link.hears_shard);
-            let result = if hears_shard { client.pump_shard(machine) } else { Ok(()) };
+            let has_feed = client.conn.link_mut().is_some_and(|link| !link.feeds.is_empty());
+            let result = if has_feed { client.pump_machine(machine) } else { Ok(()) };
             // Not before: what is dropped on the way (it expired, it is too large) makes the connection ready again.
             client.conn.ready = false;
             if let Err(refusal) = result {
@@ -175,61 +204,58 @@ impl Client<'_> {
         }
     }
 
-    /// Sends what the window of a session of the machine lets through.
-    fn pump_shard(&mut self, machine: &Machine) -> Result<(), Refusal> {
+    /// Sends from the queue that a machine of this node has for the session.
+    fn pump_machine(&mut self, machine: &Machine) -> Result<(), Refusal> {
         let Some(link) = self.conn.link_mut() else { return Ok(()) };
         let Some(record) = machine.session(link.session.incarnation) else { return Ok(()) };
         self.hasten_progress(record);
+        self.pump_feed(ShardId(0), &Applied { machine, record })
+    }
+
+    /// Sends what the window of a shard's queue lets through.
+    fn pump_feed(&mut self, shard: ShardId, queue: &impl Stretch) -> Result<(), Refusal> {
         loop {
             let waiting = self.conn.outbox.bytes();
             let room = waiting <= self.outbox_room();
             let link = self.link();
-            let position = link.shard.next();
-            let Some(pending) = machine.pending(record, position) else { return Ok(()) };
-            if position >= record.send_end() {
+            let quota = link.quota();
+            let Some(feed) = link.feeds.get_mut(shard) else { return Ok(()) };
+            let position = feed.window.next();
+            let Some(pending) = queue.pending(position) else { return Ok(()) };
+            if position >= queue.send_end() {
                 self.propose_progress();
                 return Ok(());
             }
-            let held_back = position < link.dropped || link.quota() == 0 || !room;
+            let held_back = position < feed.dropped || quota == 0 || !room;
             if held_back && !matches!(pending, Pending::Done) {
                 return Ok(());
             }
             match pending {
-                Pending::Done => link.shard.skip(),
+                Pending::Done => feed.window.skip(),
                 Pending::Release => {
-                    let packet = link.shard.send_release();
+                    let packet = feed.window.send_release();
                     self.send(Packet::PubRel(Ack::new(packet, ReasonCode::Success)))?;
                 }
                 Pending::Message { queued, message, maybe_sent } => {
-                    if let Err(reason) = self.send_queued(queued, message, maybe_sent) {
+                    let packet = feed.window.next_id();
+                    let wish = Wish { qos: queued.qos, retain: queued.retain, ids: &queued.subscription_ids };
+                    if let Err(reason) = self.write(message, wish, Some(packet), maybe_sent) {
                         self.record_drop(message, reason);
-                        self.drop_from(position, record, machine);
+                        self.drop_from(shard, position, queue);
                         return Ok(());
                     }
+                    let feed = self.link().feeds.get_mut(shard).expect("it was just read from");
+                    feed.window.send_publish(queued.qos);
                 }
             }
         }
     }
 
-    /// Sends the next message of the shard's queue, which the window lets through.
-    fn send_queued(
-        &mut self,
-        queued: &Queued,
-        message: &Message,
-        maybe_sent: bool,
-    ) -> Result<(), DropReason> {
-        let wish = Wish { qos: queued.qos, retain: queued.retain, ids: &queued.subscription_ids };
-        let packet = self.link().shard.next_id();
-        self.write(message, wish, Some(packet), maybe_sent)?;
-        self.link().shard.send_publish(queued.qos);
-        Ok(())
-    }
-
     /// Writes down that the message at `position`, and those behind it that may not be sent either, are dropped. Nothing behind them
     /// is sent before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them.
-    fn drop_from(&mut self, position: Position, record: &SessionRecord, machine: &Machine) {
+    fn drop_from(&mut self, shard: ShardId, position: Position, queue: &impl Stretch) {
         let mut next = position.next();
-        while let Some(Pending::Message { message, maybe_sent: false, .. }) = machine.pending(record, next)
+        while let Some(Pending::Message { message, maybe_sent: false, .. }) = queue.pending(next)
             && let Err(reason) = self.admit(message, false)
         {
             self.record_drop(message, reason);
@@ -237,10 +263,12 @@ impl Client<'_> {
         }
         let receipt = Some(Receipt::new(self.id, Owed::Next));
         let link = self.link();
-        link.dropped = next;
-        let (session, mut steps) = (link.session, std::mem::take(&mut link.progress));
+        let session = link.session;
+        let feed = link.feeds.get_mut(shard).expect("it was just read from");
+        feed.dropped = next;
+        let mut steps = std::mem::take(&mut feed.progress);
         steps.extend((position.0..next.0).map(|dropped| (Position(dropped), Step::Done)));
-        self.intents.push_back(Intent::Progress { session, receipt, steps });
+        self.intents.push_back(Intent::Progress { session, shard, receipt, steps });
     }
 
     /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count

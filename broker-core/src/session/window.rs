@@ -35,6 +35,11 @@ impl Part {
         self.len / 2
     }
 
+    /// Whether an identifier is of this part.
+    pub fn has(self, id: PacketId) -> bool {
+        (self.first..self.first + self.len).contains(&id.get())
+    }
+
     /// The identifier of a position.
     pub fn id(self, position: Position) -> PacketId {
         let step = u16::try_from(position.0 % u64::from(self.len)).expect("below a u16");
@@ -103,6 +108,11 @@ impl Window {
     /// How many sent messages are not complete: they count against Receive Maximum. \[MQTT-4.9.0-2\]
     pub fn open(&self) -> u16 {
         self.open
+    }
+
+    /// Whether the identifier is of this window's part.
+    pub fn owns(&self, id: PacketId) -> bool {
+        self.part.has(id)
     }
 
     /// The identifier of the next position.

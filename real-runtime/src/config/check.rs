@@ -3,7 +3,7 @@
 use super::Config;
 use super::file::Complaint;
 use broker_core::codec::PACKET_BYTES_MAX;
-use broker_core::session::link::INFLIGHT_MOST;
+use broker_core::session::feed::INFLIGHT_MOST;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
