@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,6 +50,9 @@ const LONG_FILES: [(&str, &str); 2] = [
     ),
     ("tests/tests/codec_hostile.rs", "a table: one hostile packet a row, to be read as a whole"),
 ];
+
+/// Crates that are built in several versions, and whose fault it is; in the order of the alphabet.
+const SEVERAL_VERSIONS: [(&str, &str); 0] = [];
 
 #[test]
 fn crates_depend_one_way() {
@@ -177,20 +181,91 @@ fn links_between_documents_lead_somewhere() {
 }
 
 #[test]
-fn a_crate_has_one_version() {
-    // Cargo.lock names crates that no build needs, so cargo is asked what is built here.
-    let arguments = ["tree", "--workspace", "--duplicates", "--depth", "0", "--offline", "--locked"];
+fn a_crate_has_one_version_or_a_reason() {
+    let tree = cargo_tree(&["--duplicates", "--depth", "0", "--prefix", "none", "--format", "{p}"]);
+    let several: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    let several: Vec<&str> = several.into_iter().filter(|name| !name.is_empty()).collect();
+    let known: Vec<&str> = SEVERAL_VERSIONS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        several, known,
+        "a crate in two versions is built twice, and has two sets of mistakes:\n{tree}"
+    );
+}
+
+#[test]
+fn what_is_built_comes_from_crates_io_under_a_licence_of_the_list() {
+    let allowed = allowed_licences();
+    let tree = cargo_tree(&["--prefix", "none", "--format", "{p}|{l}"]);
+    let lines: BTreeSet<&str> =
+        tree.lines().filter(|line| !line.is_empty()).map(|line| line.trim_end_matches(" (*)")).collect();
+    assert!(lines.len() > CRATES.len() + 20, "the dependencies are listed");
+    for line in lines {
+        let (package, licence) = line.split_once('|').expect("the format has one");
+        // Cargo names the source only where it is another than the registry's: for our own crates, the folder.
+        let package = package.trim_end_matches(" (proc-macro)");
+        let ours = CRATES.iter().any(|(name, _)| package.split(' ').next() == Some(name));
+        assert!(ours || !package.contains('('), "{package} does not come from crates.io");
+        assert!(is_allowed(licence, &allowed), "{package}: `{licence}` is not in the list of deny.toml");
+    }
+}
+
+/// What is built here, as cargo tells it: Cargo.lock also names crates that no build needs.
+fn cargo_tree(more: &[&str]) -> String {
+    let arguments = [&["tree", "--workspace", "--offline", "--locked"], more].concat();
     let tree = Command::new(env!("CARGO"))
-        .args(arguments)
+        .args(&arguments)
         .current_dir(root())
         .output()
         .expect("cargo can be started");
     assert!(tree.status.success(), "cargo {arguments:?}: {}", String::from_utf8_lossy(&tree.stderr));
-    let several = String::from_utf8_lossy(&tree.stdout);
-    assert!(
-        several.is_empty(),
-        "a crate in two versions is built twice, and has two sets of mistakes:\n{several}"
-    );
+    String::from_utf8(tree.stdout).expect("names are text")
+}
+
+/// The licences in deny.toml.
+fn allowed_licences() -> BTreeSet<String> {
+    let text = read(&root().join("deny.toml"));
+    let list = text.split_once("\nallow = [").and_then(|(_, rest)| rest.split_once(']'));
+    let (list, _) = list.expect("deny.toml lists licences");
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// Whether the SPDX expression `licence` leaves a choice within `allowed`. AND binds closer than OR.
+fn is_allowed(licence: &str, allowed: &BTreeSet<String>) -> bool {
+    // How crates wrote OR before there were expressions.
+    let spaced = licence.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let mut words = spaced.split_whitespace().peekable();
+    any_allowed(&mut words, allowed) == Some(true) && words.next().is_none()
+}
+
+/// `None` if it is no expression.
+fn any_allowed<'a>(
+    words: &mut Peekable<impl Iterator<Item = &'a str>>,
+    allowed: &BTreeSet<String>,
+) -> Option<bool> {
+    let (mut any, mut all) = (false, true);
+    loop {
+        all &= if words.next_if_eq(&"(").is_some() {
+            let inner = any_allowed(words, allowed)?;
+            words.next_if_eq(&")")?;
+            inner
+        } else {
+            let mut name = vec![words.next_if(is_name)?];
+            while let Some(word) = words.next_if(is_name) {
+                name.push(word);
+            }
+            allowed.contains(&name.join(" "))
+        };
+        match words.next_if(|word| *word != ")") {
+            Some("AND") => {}
+            Some("OR") => (any, all) = (any | all, true),
+            Some(_) => return None,
+            None => return Some(any | all),
+        }
+    }
+}
+
+fn is_name(word: &&str) -> bool {
+    !["AND", "OR", "(", ")"].contains(word)
 }
 
 /// What `crate::` is followed by, in `code`.
@@ -295,4 +370,19 @@ fn imports_are_recognised() {
     let with_test_file = production_code("#[cfg(test)]\nmod tests;\nuse crate::base;");
     assert_eq!(imports(&with_test_file).into_iter().collect::<Vec<_>>(), ["base"]);
     assert!(imports(&production_code("//! crate::a\n/// crate::b\n#[cfg(test)]\nuse crate::c;")).is_empty());
+}
+
+#[test]
+fn licences_are_understood() {
+    let allowed = BTreeSet::from(["A", "B", "B WITH C"].map(str::to_owned));
+    for licence in
+        ["A", "A OR X", "X OR A", "X/A", "(X OR A) AND B", "X AND A OR B", "X OR B WITH C", "A OR (X AND Y)"]
+    {
+        assert!(is_allowed(licence, &allowed), "{licence}");
+    }
+    for licence in
+        ["", "X", "A AND X", "(A OR X) AND Y", "X OR Y AND A", "A WITH C", "A B", "(A", "A)", "A OR"]
+    {
+        assert!(!is_allowed(licence, &allowed), "{licence}");
+    }
 }
