@@ -6,6 +6,7 @@
 pub mod auth;
 pub mod base;
 pub mod broker;
+pub mod cluster;
 pub mod codec;
 pub mod event;
 pub mod face;
