@@ -18,7 +18,7 @@ use crate::dice::Dice;
 use crate::history::{ClientNo, Closer, Publish, Tag, What};
 use crate::scenario::{Action, CleanStart, ClientSpec, Milestone, Scenario, Span, StepId};
 use crate::stage::Stage;
-use broker_core::ids::ConnId;
+use broker_core::ids::{ConnId, NodeId};
 use broker_core::time::{Duration, Instant};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -73,6 +73,10 @@ pub(crate) struct Client {
     wanted: bool,
     /// The run is in its last phase: no new work, best behaviour.
     healed: bool,
+    /// Where it is connected, or was last.
+    home: NodeId,
+    /// It was turned away there.
+    turned_away: bool,
     connection: Option<Connection>,
     /// Connections that a newer one took the place of, until the broker closes them.
     old: BTreeMap<ConnId, Connection>,
@@ -102,6 +106,8 @@ impl Client {
             up: true,
             wanted: spec.connect_at.is_some(),
             healed: false,
+            home: *spec.nodes.first().expect("a client has a node to connect to"),
+            turned_away: false,
             connection: None,
             old: BTreeMap::new(),
             reconnect_at: spec.connect_at,
@@ -123,9 +129,9 @@ impl Client {
         self.dice.draws()
     }
 
-    /// Where it connects.
-    pub(crate) fn node(&self) -> broker_core::ids::NodeId {
-        self.spec.node
+    /// Where it is connected, or was last.
+    pub(crate) fn node(&self) -> NodeId {
+        self.home
     }
 
     /// When it wants to be called next.
@@ -149,7 +155,7 @@ impl Client {
         }
         let now = desk.stage.now;
         if self.connection.is_none() && self.reconnect_at.is_some_and(|at| at <= now) {
-            self.connect(desk, None, None);
+            self.connect(desk, None, None, None);
         }
         self.send_answers(desk);
         if let Some(connection) = &self.connection {
@@ -170,9 +176,9 @@ impl Client {
             return;
         }
         match action {
-            Action::Connect { clean_start } => {
+            Action::Connect { clean_start, node } => {
                 self.wanted = true;
-                self.connect(desk, *clean_start, Some(step));
+                self.connect(desk, *clean_start, *node, Some(step));
             }
             Action::Publish(spec) => self.publish(desk, spec, Some(step)),
             Action::Subscribe { filters, subscription_id } => {

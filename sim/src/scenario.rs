@@ -8,7 +8,7 @@ mod client;
 mod fault;
 mod step;
 
-pub use client::{Backoff, CleanStart, ClientSpec, Conduct, Span, Weights, WillSpec, Workload};
+pub use client::{Backoff, CleanStart, ClientSpec, Conduct, Roams, Span, Weights, WillSpec, Workload};
 pub use fault::{Direction, Fault, FaultKind};
 pub use step::{Action, Milestone, Misdeed, PublishSpec, Step, StepId, When};
 

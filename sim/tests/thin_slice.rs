@@ -20,7 +20,7 @@ fn one_message_across_a_power_loss(seed: u64) -> Scenario {
     let publish = Action::Publish(PublishSpec::new("a/b", Qos::ExactlyOnce));
     scenario.step(after(gone), publisher, publish);
     scenario.fault(1_000, 2_000, FaultKind::PowerLoss { node: scenario.topology.nodes[0].node });
-    scenario.step(at(3_000), subscriber, Action::Connect { clean_start: None });
+    scenario.step(at(3_000), subscriber, Action::Connect { clean_start: None, node: None });
     scenario
 }
 

@@ -26,7 +26,7 @@ fn a_narrow_successor(seed: u64, qos: Qos, cut_ms: u64) -> Scenario {
     for number in 0..u64::from(MESSAGES) {
         scenario.step(at(50 + 2 * number), publisher, Action::Publish(PublishSpec::new("a", qos)));
     }
-    scenario.step(at(cut_ms), narrow, Action::Connect { clean_start: None });
+    scenario.step(at(cut_ms), narrow, Action::Connect { clean_start: None, node: None });
     scenario.phases.safety_ms = 2_000;
     scenario
 }

@@ -1,7 +1,6 @@
 //! Clients of the swarm: the habits of the whole scenario, and each client's own.
 
 use super::SAFETY_MS;
-use broker_core::ids::NodeId;
 use broker_core::time::Instant;
 use proptest::prelude::{Just, Strategy, any, prop};
 use sim::history::{Qos, Subscription, Version};
@@ -130,7 +129,6 @@ fn identity(habits: &Habits, number: usize) -> impl Strategy<Value = ClientSpec>
                 ..ClientSpec::durable(&client_id, version)
             },
         };
-        spec.node = NodeId(1);
         spec.connect_at = Some(Instant::from_millis(start_ms));
         spec.will = will.filter(|_| wills);
         spec

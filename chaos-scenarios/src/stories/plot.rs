@@ -91,7 +91,7 @@ impl Plot {
     }
 
     pub(super) fn connect(&mut self, at_ms: u64, client: ClientNo) -> StepId {
-        self.at(at_ms, client, Action::Connect { clean_start: None })
+        self.at(at_ms, client, Action::Connect { clean_start: None, node: None })
     }
 
     /// Goes away: with or without a goodbye.

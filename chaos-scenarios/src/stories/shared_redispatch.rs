@@ -32,7 +32,7 @@ fn make(seed: u64) -> Scenario {
             4 => {
                 plot.fault(from_ms, from_ms + 300, FaultKind::NoAck { client: member });
                 plot.at(from_ms + 250, member, Action::Drop);
-                plot.at(from_ms + 400, member, Action::Connect { clean_start: Some(true) });
+                plot.at(from_ms + 400, member, Action::Connect { clean_start: Some(true), node: None });
             }
             _ => plot.fault(from_ms, from_ms, FaultKind::Reset { client: member }),
         }

@@ -21,7 +21,7 @@ fn make(seed: u64) -> Scenario {
         let filter = if plot.rng.chance(1, 2) { topic.clone() } else { "route/+".to_owned() };
         let at_ms = plot.ms(50, 1_500);
         let asked = plot.subscribe(at_ms, subscriber, &filter, Qos::ExactlyOnce);
-        let connected = plot.at(at_ms + 1_000, subscriber, Action::Connect { clean_start: None });
+        let connected = plot.at(at_ms + 1_000, subscriber, Action::Connect { clean_start: None, node: None });
         for (step, count) in [(asked, 3), (connected, 3)] {
             for _ in 0..count {
                 let qos = plot.any_qos();

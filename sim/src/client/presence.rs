@@ -3,17 +3,25 @@
 use super::connection::Connection;
 use super::{Ask, Client, Desk, Store};
 use crate::history::{Closer, Connect, Disconnect, Packet, Version, What, Will};
-use crate::scenario::{CleanStart, Milestone, StepId};
+use crate::scenario::{CleanStart, Milestone, Roams, StepId};
+use broker_core::ids::NodeId;
 use broker_core::time::Duration;
 
 impl Client {
     /// Opens a connection; one that is open already becomes an old one.
-    pub(super) fn connect(&mut self, desk: &mut Desk<'_>, clean_start: Option<bool>, step: Option<StepId>) {
+    pub(super) fn connect(
+        &mut self,
+        desk: &mut Desk<'_>,
+        clean_start: Option<bool>,
+        node: Option<NodeId>,
+        step: Option<StepId>,
+    ) {
         if let Some(mut old) = self.connection.take() {
             self.put_back(&mut old);
             self.old.insert(old.conn, old);
         }
         self.reconnect_at = None;
+        self.choose_home(node);
         let clean_start = self.decide_clean_start(desk.store, clean_start);
         self.connects += 1;
         let packet = self.connect_packet(clean_start);
@@ -22,11 +30,28 @@ impl Client {
         desk.store.connects(desk.stage.now, conn, clean_start, packet.session_expiry_s);
         let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
         self.connection = Some(Connection::new(conn, self.spec.version, step, patience));
-        let node = self.spec.node;
-        desk.stage.record(What::Opened { client: self.number, conn, node });
+        desk.stage.record(What::Opened { client: self.number, conn, node: self.home });
         desk.asks.push(Ask::Open(conn));
         self.send(desk, Packet::Connect(packet));
         desk.reached(step, Milestone::Sent);
+    }
+
+    fn choose_home(&mut self, wish: Option<NodeId>) {
+        let turned_away = std::mem::take(&mut self.turned_away);
+        if let Some(node) = wish {
+            self.home = node;
+            return;
+        }
+        let nodes = &self.spec.nodes;
+        if self.connects == 0 || nodes.len() == 1 {
+            return;
+        }
+        let next = nodes.iter().position(|node| *node == self.home).map_or(0, |place| place + 1);
+        self.home = match self.spec.roams {
+            Roams::Stay if !turned_away => self.home,
+            Roams::Stay | Roams::Next => nodes[next % nodes.len()],
+            Roams::Random => nodes[self.dice.index(nodes.len())],
+        };
     }
 
     fn decide_clean_start(&mut self, store: &Store, wish: Option<bool>) -> bool {
@@ -83,6 +108,7 @@ impl Client {
             self.send(desk, Packet::Disconnect(disconnect));
         }
         self.lose(desk, disconnect.is_some(), Closer::Client);
+        self.turned_away = false;
     }
 
     /// The connection is over; the client comes back if it wants to be connected.
@@ -92,6 +118,7 @@ impl Client {
         };
         desk.asks.push(Ask::Close(connection.conn, in_order));
         desk.stage.record(What::Closed { client: self.number, conn: connection.conn, by });
+        self.turned_away |= !connection.open;
         self.put_back(&mut connection);
         if desk.store.owner == Some(connection.conn) {
             desk.store.disconnected(desk.stage.now);

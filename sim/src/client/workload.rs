@@ -121,7 +121,7 @@ impl Client {
             Operation::Drop => self.leave_and_return(desk, None),
             Operation::Takeover => {
                 self.wanted = true;
-                self.connect(desk, None, None);
+                self.connect(desk, None, None, None);
             }
             Operation::Forget => {
                 if self.connection.is_some() {

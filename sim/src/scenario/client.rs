@@ -29,8 +29,10 @@ pub struct ClientSpec {
     pub client_id: String,
     /// The version it speaks.
     pub version: Version,
-    /// Where it connects.
-    pub node: NodeId,
+    /// Where it connects: at first to the first of these.
+    pub nodes: Vec<NodeId>,
+    /// Which of them it takes when it connects again.
+    pub roams: Roams,
     /// When it connects first; `None` if a step does it.
     pub connect_at: Option<Instant>,
     /// When it wants a clean start.
@@ -61,7 +63,8 @@ impl ClientSpec {
         ClientSpec {
             client_id: client_id.to_owned(),
             version,
-            node: NodeId(1),
+            nodes: vec![NodeId(1)],
+            roams: Roams::Stay,
             connect_at: Some(Instant::ZERO),
             clean_start: CleanStart::Never,
             session_expiry_s: 3_600,
@@ -93,6 +96,19 @@ impl ClientSpec {
             ..ClientSpec::durable(client_id, version)
         }
     }
+}
+
+/// Which of its nodes a client connects to next. One that is turned away (no connection, no CONNACK, a refusal, or a
+/// DISCONNECT that tells it to go elsewhere: 0x88, 0x8B, 0x9C, 0x9D) goes on to the next one in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Roams {
+    /// The same.
+    #[default]
+    Stay,
+    /// The next one in its list; the first follows the last.
+    Next,
+    /// Any.
+    Random,
 }
 
 /// When a client wants a clean start.

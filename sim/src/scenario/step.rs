@@ -1,6 +1,7 @@
 //! The steps of a script as data: who does what, when.
 
 use crate::history::{ClientNo, Disconnect, Qos, Subscription};
+use broker_core::ids::NodeId;
 use broker_core::time::Instant;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,8 @@ pub enum Action {
     Connect {
         /// Clean start; `None` as the client is specified.
         clean_start: Option<bool>,
+        /// Where; `None` is where the client would go by itself.
+        node: Option<NodeId>,
     },
     /// Publishes.
     Publish(PublishSpec),
