@@ -2,6 +2,8 @@
 
 pub mod local;
 pub mod receipt;
+pub mod upstream;
 
 pub use local::LocalGroup;
 pub use receipt::{Committed, Owed, Receipt};
+pub use upstream::Upstream;
