@@ -1,6 +1,7 @@
 //! One connection, taken out of the gateway together with what all connections share, so that it is looked up once for a run
 //! of packets and not once for each step of each.
 
+use super::feed::Parts;
 use super::gateway::{Conn, Gateway, PROGRESS_DELAY, State};
 use super::intent::Intent;
 use super::link::Link;
@@ -20,6 +21,7 @@ pub(super) struct Client<'g> {
     pub(super) id: ConnId,
     pub(super) conn: &'g mut Conn,
     pub(super) limits: &'g Limits,
+    pub(super) parts: Parts,
     pub(super) now: Instant,
     pub(super) wall: WallTime,
     pub(super) intents: &'g mut VecDeque<Intent>,
@@ -38,6 +40,7 @@ impl Gateway {
             id,
             conn,
             limits: &self.limits,
+            parts: self.parts,
             now: self.now,
             wall: self.wall,
             intents: &mut self.intents,

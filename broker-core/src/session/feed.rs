@@ -1,5 +1,6 @@
 //! Delivery from one shard's queue to one connection.
 
+use super::mirror::Mirror;
 use super::window::{Part, Window};
 use crate::base::ids::{PacketId, Position, ShardId};
 use crate::shard::Step;
@@ -39,52 +40,83 @@ pub(super) struct Feed {
     pub(super) dropped: Position,
     /// Steps that are not proposed yet.
     pub(super) progress: Vec<(Position, Step)>,
+    /// What the shard's leader pushed; `None` if the queue is read where it is applied.
+    pub(super) mirror: Option<Mirror>,
 }
 
 impl Feed {
     /// Everything below `base` is done; what is below `sent` may have been sent on an earlier connection.
     pub(super) fn new(parts: Parts, shard: ShardId, base: Position, sent: Position) -> Self {
         let window = Window::new(parts.shard(shard), base, sent);
-        Feed { shard, window, dropped: base, progress: Vec::new() }
+        Feed { shard, window, dropped: base, progress: Vec::new(), mirror: None }
+    }
+
+    /// The same, of a queue that is pushed by its shard's leader.
+    pub(super) fn mirrored(parts: Parts, shard: ShardId, base: Position, sent: Position) -> Self {
+        Feed { mirror: Some(Mirror::new(base, sent)), ..Feed::new(parts, shard, base, sent) }
     }
 }
 
 /// The feeds of one connection, in the order of shards.
 #[derive(Debug, Default)]
-pub(super) struct Feeds(Vec<Feed>);
+pub(super) struct Feeds {
+    open: Vec<Feed>,
+    /// Shards that have a queue for the session and have not said where it begins.
+    awaited: Vec<ShardId>,
+}
 
 impl Feeds {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.open.is_empty()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Feed> {
-        self.0.iter()
+        self.open.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Feed> {
-        self.0.iter_mut()
+        self.open.iter_mut()
     }
 
     /// How many sent messages are not complete.
     pub(super) fn open(&self) -> u16 {
-        self.0.iter().map(|feed| feed.window.open()).sum()
+        self.open.iter().map(|feed| feed.window.open()).sum()
     }
 
     pub(super) fn get_mut(&mut self, shard: ShardId) -> Option<&mut Feed> {
-        let at = self.0.binary_search_by_key(&shard, |feed| feed.shard).ok()?;
-        Some(&mut self.0[at])
+        let at = self.open.binary_search_by_key(&shard, |feed| feed.shard).ok()?;
+        Some(&mut self.open[at])
     }
 
     /// Adds a feed; one that is there already stays as it is.
     pub(super) fn add(&mut self, feed: Feed) {
-        if let Err(at) = self.0.binary_search_by_key(&feed.shard, |other| other.shard) {
-            self.0.insert(at, feed);
+        self.awaited.retain(|shard| *shard != feed.shard);
+        if let Err(at) = self.open.binary_search_by_key(&feed.shard, |other| other.shard) {
+            self.open.insert(at, feed);
         }
+    }
+
+    /// Notes that a feed is to come; false if that is known.
+    pub(super) fn await_one(&mut self, shard: ShardId) -> bool {
+        let new = !self.awaited.contains(&shard);
+        if new {
+            self.awaited.push(shard);
+        }
+        new
+    }
+
+    /// Whether a feed from `shard` is to come.
+    pub(super) fn awaits(&self, shard: ShardId) -> bool {
+        self.awaited.contains(&shard)
+    }
+
+    /// Whether `id` is of the part of a feed that is to come.
+    pub(super) fn awaits_id(&self, parts: Parts, id: PacketId) -> bool {
+        self.awaited.iter().any(|shard| parts.shard(*shard).has(id))
     }
 
     /// The feed in whose part of the identifier space `id` is.
     pub(super) fn of_id(&mut self, id: PacketId) -> Option<&mut Feed> {
-        self.0.iter_mut().find(|feed| feed.window.owns(id))
+        self.open.iter_mut().find(|feed| feed.window.owns(id))
     }
 }

@@ -369,6 +369,13 @@ impl Conn {
         }
     }
 
+    pub(super) fn link(&self) -> Option<&Link> {
+        match &self.state {
+            State::Open(link) => Some(link),
+            _ => None,
+        }
+    }
+
     pub(super) fn link_mut(&mut self) -> Option<&mut Link> {
         match &mut self.state {
             State::Open(link) => Some(link),

@@ -78,7 +78,7 @@ impl Client<'_> {
             self.on_pubrec_error(ack.id);
             return Ok(());
         }
-        let id = self.id;
+        let (id, parts) = (self.id, self.parts);
         let link = self.link();
         let session = link.session;
         if let Some(feed) = link.feeds.of_id(ack.id) {
@@ -93,6 +93,10 @@ impl Client<'_> {
                 PubRec::Repeated => return Ok(()),
                 PubRec::Unknown => {}
             }
+        }
+        // It answers what an earlier connection sent, and is asked for again when the shard's leader has said what that is.
+        if link.feeds.awaits_id(parts, ack.id) {
+            return Ok(());
         }
         match link.local.on_pubrec(ack.id) {
             PubRec::Received(position) => {

@@ -15,6 +15,7 @@ pub mod hub;
 mod inbound;
 pub mod intent;
 pub mod link;
+pub mod mirror;
 pub mod outbound;
 pub mod outbox;
 mod pause;

@@ -51,12 +51,17 @@ impl<'m> Live<'m> {
 }
 
 /// A part of a session's queue, to be sent from.
-trait Stretch {
+pub(super) trait Stretch {
     /// What is to be sent for a position; `None` if nothing is there (yet).
     fn pending(&self, position: Position) -> Option<Pending<'_>>;
 
     /// Nothing is sent from this position on until more progress is on disk.
     fn send_end(&self) -> Position;
+
+    /// Whether somebody else adds to it, up to its end: if it is empty there, that may wait for progress.
+    fn is_pushed(&self) -> bool {
+        false
+    }
 }
 
 /// The queue as the machine of this node has it.
@@ -182,7 +187,7 @@ impl Client<'_> {
     }
 
     /// Sends what the window of a clean session lets through.
-    fn pump_local(&mut self) {
+    pub(super) fn pump_local(&mut self) {
         loop {
             let room = self.conn.outbox.bytes() <= self.outbox_room();
             let Some(link) = self.conn.link_mut().filter(|link| room && link.local_may_go()) else { return };
@@ -213,7 +218,7 @@ impl Client<'_> {
     }
 
     /// Sends what the window of a shard's queue lets through.
-    fn pump_feed(&mut self, shard: ShardId, queue: &impl Stretch) -> Result<(), Refusal> {
+    pub(super) fn pump_feed(&mut self, shard: ShardId, queue: &impl Stretch) -> Result<(), Refusal> {
         loop {
             let waiting = self.conn.outbox.bytes();
             let room = waiting <= self.outbox_room();
@@ -221,11 +226,12 @@ impl Client<'_> {
             let quota = link.quota();
             let Some(feed) = link.feeds.get_mut(shard) else { return Ok(()) };
             let position = feed.window.next();
-            let Some(pending) = queue.pending(position) else { return Ok(()) };
-            if position >= queue.send_end() {
+            let pending = queue.pending(position);
+            if position >= queue.send_end() && (pending.is_some() || queue.is_pushed()) {
                 self.propose_progress();
                 return Ok(());
             }
+            let Some(pending) = pending else { return Ok(()) };
             let held_back = position < feed.dropped || quota == 0 || !room;
             if held_back && !matches!(pending, Pending::Done) {
                 return Ok(());
