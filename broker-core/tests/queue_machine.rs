@@ -3,12 +3,12 @@
 
 use broker_core::codec::packet::{PublishProperties, QoS, RetainHandling, SubscriptionOptions};
 use broker_core::face::Durability;
-use broker_core::ids::{Epoch, Lsn, PacketId, Position};
+use broker_core::ids::{Epoch, Lsn, PacketId, Position, ShardId};
 use broker_core::message::Message;
 use broker_core::replication::local::{LocalGroup, decode};
 use broker_core::shard::entry::{OldConnection, Will};
 use broker_core::shard::{
-    Attach, Attachment, Detach, Effect, Entry, Machine, Op, Publish, QueueLimits, Step, Verdict,
+    Attach, Attachment, Detach, Effect, Entry, GatewayId, Machine, Op, Publish, QueueLimits, Step, Verdict,
 };
 use broker_core::time::{Duration, Instant, WallTime};
 use broker_core::topic::{TopicFilter, TopicName};
@@ -185,19 +185,27 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
                 message: message(client, 0, QoS::AtLeastOnce, retain, 5, None),
             });
             let old = match (old, held) {
-                (0, Some(held)) => OldConnection::Sent(held, position(machine, client, 2)?),
+                (0, Some(held)) => {
+                    OldConnection::Sent(held, vec![(ShardId(0), position(machine, client, 2)?)])
+                }
                 (1, _) => OldConnection::Silent,
                 _ => OldConnection::Unknown,
             };
             let client_id = ByteString::from_static(CLIENTS[client]);
-            Op::Attach(Box::new(Attach { client_id, clean_start, expiry_s, window, will, old }))
+            let gateway = GatewayId::default();
+            Op::Attach(Box::new(Attach { client_id, clean_start, expiry_s, window, will, old, gateway }))
         }
         Act::Detach { client, expiry_s, discard_will, sent } => {
             let session = attachment(machine, client, stale)?;
             // Session code refuses to give an expiry to a session without one. [MQTT-3.14.2-2]
             let expiry_s =
                 expiry_s.filter(|_| machine.session_of(CLIENTS[client]).is_some_and(|s| s.expiry_s > 0));
-            Op::Detach(Detach { session, expiry_s, discard_will, sent: position(machine, client, sent)? })
+            Op::Detach(Detach {
+                session,
+                expiry_s,
+                discard_will,
+                sent: vec![(ShardId(0), position(machine, client, sent)?)],
+            })
         }
         Act::Publish { client, topic, qos, retain, bytes, expiry_s, id } => {
             let session = attachment(machine, client, stale)?;
@@ -310,7 +318,7 @@ proptest! {
         for (at, (act, pause_ms, stale)) in std::iter::once(&first).chain(&acts).enumerate() {
             wall = wall + Duration::from_millis(*pause_ms);
             let Some(op) = op(&live, act, *stale) else { continue };
-            let entry = through_the_log(&mut group, &Entry { at: wall, op });
+            let entry = through_the_log(&mut group, &Entry { at: wall, stamp: None, op });
             let quiet = live.next_due().is_none_or(|due| due > wall);
             let before = tails(&live);
             let wanted = match &entry.op {

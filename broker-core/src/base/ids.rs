@@ -62,12 +62,27 @@ number! {
     Position(u64)
 }
 number! {
-    /// One life of a session: minted when the session is created, never used again.
+    /// One life of a session: minted when the session is created, never used again in the whole cluster.
     Incarnation(u64)
 }
 number! {
     /// Raised at every attach of a session; what carries a lower one is refused.
     Epoch(u64)
+}
+
+impl Incarnation {
+    /// Where the number of the session's shard is: its sessions count in the bits below.
+    const SHARD_SHIFT: u32 = 48;
+
+    /// The first session of a shard. So no two shards mint the same incarnation, and each says where it is from.
+    pub fn first_of(shard: ShardId) -> Self {
+        Incarnation(u64::from(shard.0) << Self::SHARD_SHIFT).next()
+    }
+
+    /// The shard that holds the session.
+    pub fn shard(self) -> ShardId {
+        ShardId(u16::try_from(self.0 >> Self::SHARD_SHIFT).expect("16 bits are left"))
+    }
 }
 
 /// An MQTT packet identifier: 1 to 65,535. \[MQTT-2.2.1-3\]
@@ -92,5 +107,19 @@ impl PacketId {
 impl fmt::Display for PacketId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Incarnation, ShardId};
+
+    #[test]
+    fn an_incarnation_says_which_shard_minted_it() {
+        assert_eq!(Incarnation::first_of(ShardId(0)), Incarnation(1));
+        for shard in [0, 1, 63, u16::MAX] {
+            let first = Incarnation::first_of(ShardId(shard));
+            assert_eq!((first.shard(), first.next().shard()), (ShardId(shard), ShardId(shard)));
+        }
     }
 }

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// The version of [`Body`].
-const VERSION: u8 = 1;
+/// The version of [`Body`]. 2 is that of a member of a cluster.
+const VERSION: u8 = 3;
 
 /// A record's content: a version byte, then this in postcard.
 #[derive(Serialize, Deserialize)]
@@ -213,7 +213,7 @@ mod tests {
     use crate::shard::Op;
 
     fn tick(ms: u64) -> Entry {
-        Entry { at: WallTime::from_millis(ms), op: Op::Tick }
+        Entry { at: WallTime::from_millis(ms), stamp: None, op: Op::Tick }
     }
 
     #[test]

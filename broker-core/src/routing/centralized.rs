@@ -196,7 +196,7 @@ impl Centralized {
 
     fn propose(&mut self, gateway: &Gateway, op: Op, ticket: Ticket, urgent: bool) {
         self.last_entry_at = gateway.now();
-        self.group.propose(Entry { at: gateway.wall(), op }, ticket, urgent);
+        self.group.propose(Entry { at: gateway.wall(), stamp: None, op }, ticket, urgent);
     }
 
     fn on_publish(
@@ -314,7 +314,7 @@ impl Centralized {
     ) {
         // A connection that lost its session goes before the one that has it now is told.
         for effect in effects.iter() {
-            if let Effect::Evicted(session) = effect {
+            if let Effect::Evicted { session, .. } = effect {
                 gateway.evict(*session);
             }
         }
@@ -377,7 +377,7 @@ impl Centralized {
         verdict: Option<&Verdict>,
         gateway: &mut Gateway,
     ) {
-        let Some(&Verdict::Attached { session, present }) = verdict else {
+        let Some(&Verdict::Attached { session, present, .. }) = verdict else {
             gateway.limit_reached("sessions_max", receipt.conn());
             gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
             return;

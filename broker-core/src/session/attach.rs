@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::face::{Output, TimerKind};
 use crate::replication::{Committed, Owed, Receipt};
 use crate::session::Intent;
-use crate::shard::{Attachment, Detach};
+use crate::shard::{Attachment, Detach, SentUpto};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -88,8 +88,8 @@ impl Gateway {
 
     /// The end of an attachment that nothing was sent to.
     fn detach_unsent(&mut self, attached: &Attached<'_>) {
-        let sent = attached.from.first().map(|from| from.base).unwrap_or_default();
-        let detach = Detach { session: attached.session, expiry_s: None, discard_will: false, sent };
+        let (session, sent) = (attached.session, SentUpto::new());
+        let detach = Detach { session, expiry_s: None, discard_will: false, sent };
         self.intents.push_back(Intent::Detach { receipt: None, detach });
     }
 

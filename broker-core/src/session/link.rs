@@ -5,12 +5,12 @@ use super::feed::Feeds;
 use super::intent::Intent;
 use super::window::Window;
 use crate::auth::Permissions;
-use crate::base::ids::{PacketId, Position};
+use crate::base::ids::PacketId;
 use crate::base::time::{Duration, Instant};
 use crate::codec::packet::{QoS, Version};
 use crate::message::Message;
-use crate::shard::Attachment;
 use crate::shard::session::Subscription;
+use crate::shard::{Attachment, SentUpto};
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -96,9 +96,9 @@ impl Link {
         })
     }
 
-    /// How far the shards' queues were sent, for `Detach`: nothing from there on was.
-    pub(super) fn sent(&self) -> Position {
-        self.feeds.iter().map(|feed| feed.window.next()).next().unwrap_or_default()
+    /// How far the shards' queues were sent, for `Detach`.
+    pub(super) fn sent(&self) -> SentUpto {
+        self.feeds.iter().map(|feed| (feed.shard, feed.window.next())).collect()
     }
 
     /// How much progress is written down at once, at the latest.

@@ -1,11 +1,11 @@
-//! The entries of a shard's log, and what comes of applying one.
+//! The entries of a shard's log.
 
-use crate::base::ids::{Epoch, Incarnation, PacketId, Position};
+use super::peer::PeerOp;
+use super::stream::{GatewayId, Stamp};
+use crate::base::ids::{Epoch, Incarnation, PacketId, Position, ShardId};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
-use crate::codec::ReasonCode;
-use crate::codec::packet::{QoS, SubscriptionOptions};
-use crate::event::{DropReason, SessionEnd};
+use crate::codec::packet::SubscriptionOptions;
 use crate::message::Message;
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
@@ -17,11 +17,17 @@ use std::rc::Rc;
 pub struct Entry {
     /// The proposer's shard time. Shard time never falls: a lower one counts as the last one applied.
     pub at: WallTime,
+    /// Whose it is, and which of its requests: what was applied already changes nothing again. `None` for what the
+    /// proposer itself has to say; such an entry changes nothing if it comes twice, or its proposer sees to it that it does not.
+    pub stamp: Option<Stamp>,
     /// What changes.
     pub op: Op,
 }
 
 /// What an entry changes. The order of variants is part of the format on disk: new ones go to the end.
+///
+/// [`Op::Publish`], [`Op::Release`], [`Op::Progress`] and those of the hub are asked of the topic's shard, what else a gateway
+/// asks is asked of the session's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Op {
     /// A new process: what the previous one had attached is detached, and its limits hold from here on. They are part of
@@ -66,6 +72,47 @@ pub enum Op {
         /// What became of which position.
         steps: Vec<(Position, Step)>,
     },
+    /// The first entry of a new leader: these limits hold from here on, for the reason given at [`Op::Boot`]. Whoever is
+    /// attached stays attached.
+    Lead(QueueLimits),
+    /// A gateway was not heard of for its lease, and all its clients are closed by now or it is dead: it and the older ones of
+    /// its node are dropped.
+    GatewayLost(GatewayId),
+    /// A QoS 2 publish of the session may go to `shard` from here on.
+    Touch {
+        /// Whose.
+        session: Attachment,
+        /// Where.
+        shard: ShardId,
+    },
+    /// The gateway that asks hears this filter for one more of its clean sessions. Each is given back by one [`Op::Unhear`].
+    Hear {
+        /// What; without a share name.
+        filter: TopicFilter,
+        /// Whether the retained messages are wanted.
+        retained: bool,
+        /// What the gateway will know them by.
+        tag: u64,
+    },
+    /// The gateway that asks hears this filter for one less.
+    Unhear {
+        /// What.
+        filter: TopicFilter,
+    },
+    /// The gateway that asks does not need what its hub has below this position.
+    Heard {
+        /// Up to and without this one.
+        upto: Position,
+    },
+    /// Another shard has applied what the outbox held for it: proposed by this shard's own leader.
+    StreamConfirmed {
+        /// Which.
+        shard: ShardId,
+        /// Up to and with this number.
+        upto: u64,
+    },
+    /// From the outbox of another shard.
+    Peer(PeerOp),
 }
 
 /// The limits that decide what comes of an entry. They are those of [`Limits`] with the same names.
@@ -117,18 +164,23 @@ pub struct Attach {
     pub will: Option<Will>,
     /// What the proposer knows of the connection that is taken over.
     pub old: OldConnection,
+    /// Where the client is connected.
+    pub gateway: GatewayId,
 }
 
 /// What is known of a connection that is taken over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OldConnection {
     /// Nothing: it was not the proposer's, or there is none.
     Unknown,
     /// It never sent anything.
     Silent,
-    /// It was this attachment's, and sent nothing from this position on.
-    Sent(Attachment, Position),
+    /// It was this attachment's, and sent this.
+    Sent(Attachment, SentUpto),
 }
+
+/// How far a connection sent the queue of each shard: nothing from the position on. Of a shard that is not named it sent nothing.
+pub type SentUpto = Vec<(ShardId, Position)>;
 
 /// A will message and when to send it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,8 +202,8 @@ pub struct Detach {
     pub expiry_s: Option<u32>,
     /// Whether the will goes without being sent: DISCONNECT with 0x00. \[MQTT-3.14.4-3\]
     pub discard_will: bool,
-    /// All positions below it may have been sent, none from it on were.
-    pub sent: Position,
+    /// How far it sent the queues.
+    pub sent: SentUpto,
 }
 
 /// A message, and for a durable publisher with QoS 2 its packet identifier.
@@ -172,85 +224,4 @@ pub enum Step {
     Received,
     /// Delivery is complete, or the message was dropped for a recorded reason.
     Done,
-}
-
-/// The answer to the proposer of an entry.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// The entry of a lower epoch or of a session that is gone: it changed nothing.
-    Fenced,
-    /// The session is attached.
-    Attached {
-        /// By this attachment.
-        session: Attachment,
-        /// Whether state was held for it. \[MQTT-3.2.2-2\]
-        present: bool,
-    },
-    /// `sessions_max` is reached.
-    SessionsFull,
-    /// The message was taken.
-    Accepted {
-        /// Whether a session of the machine will get it.
-        matched: bool,
-    },
-    /// The packet identifier is in use: a resend, without effect. \[MQTT-4.3.3-10\]
-    Duplicate,
-    /// A limit on retained messages is reached: the message was not taken.
-    RetainedFull,
-    /// PUBREL was applied.
-    Released {
-        /// Whether the identifier was in use.
-        known: bool,
-    },
-    /// The answers to SUBSCRIBE, in order.
-    Subscribed(Vec<Result<QoS, ReasonCode>>),
-    /// Whether each subscription existed, in order.
-    Unsubscribed(Vec<bool>),
-    /// It was applied.
-    Applied,
-}
-
-/// What a connected client should see of an entry.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// A message took effect: connected clean sessions that match are to get it.
-    Live(Rc<Message>),
-    /// A durable session has something new in its queue.
-    Ready(Incarnation),
-    /// QoS 0 for a session of the machine; lost if it is not connected.
-    Volatile {
-        /// For whom.
-        session: Incarnation,
-        /// What.
-        message: Rc<Message>,
-        /// The RETAIN flag to send.
-        retain: bool,
-        /// Subscription identifiers to send.
-        subscription_ids: Vec<u32>,
-    },
-    /// Another connection took the session over.
-    Evicted(Attachment),
-    /// A session ended.
-    Ended {
-        /// Which.
-        session: Incarnation,
-        /// Whose.
-        client_id: ByteString,
-        /// Why.
-        why: SessionEnd,
-    },
-    /// A will was published.
-    WillSent {
-        /// Whose.
-        client_id: ByteString,
-    },
-    /// A message will not reach a session, and why.
-    Dropped {
-        /// Which session; `None` if it reached none.
-        client_id: Option<ByteString>,
-        /// What.
-        message: Rc<Message>,
-        /// Why.
-        reason: DropReason,
-    },
 }

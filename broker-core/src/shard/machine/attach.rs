@@ -6,8 +6,10 @@ use crate::base::ids::{Epoch, Incarnation};
 use crate::base::time::WallTime;
 use crate::codec::packet::QoS;
 use crate::event::{DropReason, SessionEnd};
-use crate::shard::entry::{Attach, Detach, Effect, OldConnection, Verdict};
+use crate::shard::entry::{Attach, Detach, OldConnection};
 use crate::shard::queue::{Queue, Queued};
+use crate::shard::shard_set::ShardSet;
+use crate::shard::verdict::{Effect, Verdict};
 use crate::topic::TopicFilter;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,12 +48,18 @@ impl Machine {
         record.expiry_s = attach.expiry_s;
         record.window = attach.window;
         record.will = attach.will.clone();
-        let attachment = record.attachment();
+        let (attachment, durable) = (record.attachment(), record.durable);
         self.index_timed(session);
         if resumed.is_some() {
-            effects.push(Effect::Ready(session));
+            effects.push(Effect::Bound(attachment));
         }
-        Verdict::Attached { session: attachment, present: resumed.is_some() }
+        Verdict::Attached {
+            session: attachment,
+            present: resumed.is_some(),
+            durable,
+            consuming: ShardSet::default(),
+            touched: ShardSet::default(),
+        }
     }
 
     pub(super) fn detach(&mut self, detach: &Detach, effects: &mut Vec<Effect>) -> Verdict {
@@ -65,7 +73,9 @@ impl Machine {
         if detach.discard_will {
             record.will = None;
         }
-        record.queue.mark_sent(detach.sent);
+        if let Some((_, sent)) = detach.sent.first() {
+            record.queue.mark_sent(*sent);
+        }
         self.close(detach.session.incarnation, self.time, effects);
         Verdict::Applied
     }
@@ -79,13 +89,15 @@ impl Machine {
             record.attached = false;
             let attachment = record.attachment();
             let delayed = record.will.as_ref().is_some_and(|will| will.delay_s > 0);
-            let sent = match attach.old {
+            let sent = match &attach.old {
                 OldConnection::Silent => record.queue.sent(),
-                OldConnection::Sent(taken, sent) if taken == attachment => sent,
+                OldConnection::Sent(taken, sent) if *taken == attachment => {
+                    sent.first().map_or(record.queue.sent(), |(_, sent)| *sent)
+                }
                 OldConnection::Sent(..) | OldConnection::Unknown => record.send_end(),
             };
             record.queue.mark_sent(sent);
-            effects.push(Effect::Evicted(attachment));
+            effects.push(Effect::Evicted { session: attachment, gateway: attach.gateway });
             if !(goes_on && delayed) {
                 self.send_will(session, effects);
             }

@@ -4,8 +4,8 @@ use super::Machine;
 use crate::base::ids::{Incarnation, Offset};
 use crate::base::time::{Duration, WallTime};
 use crate::event::SessionEnd;
-use crate::shard::entry::Effect;
 use crate::shard::session::SessionRecord;
+use crate::shard::verdict::Effect;
 use crate::topic::TopicName;
 
 /// While somebody's expiry depends on it, the last entry on a node's disk is at most so old, so that after a crash the moment

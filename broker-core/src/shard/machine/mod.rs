@@ -7,11 +7,12 @@ mod publish;
 pub mod read;
 mod subscribe;
 
-use super::entry::{Attachment, Effect, Entry, Op, Publish, QueueLimits, Step, Verdict};
+use super::entry::{Attachment, Entry, Op, Publish, QueueLimits, Step};
 use super::groups::Groups;
 use super::log::MessageLog;
 use super::session::{SessionRecord, Subscription};
 use super::snapshot;
+use super::verdict::{Effect, Verdict};
 use crate::base::ids::{Incarnation, Offset, Position};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
@@ -87,6 +88,14 @@ impl Machine {
             }
             Op::Unsubscribe { session, filters } => self.unsubscribe(*session, filters),
             Op::Progress { session, steps } => self.progress(*session, steps),
+            Op::Lead(_)
+            | Op::GatewayLost(_)
+            | Op::Touch { .. }
+            | Op::Hear { .. }
+            | Op::Unhear { .. }
+            | Op::Heard { .. }
+            | Op::StreamConfirmed { .. }
+            | Op::Peer(_) => Verdict::UnknownProducer,
         }
     }
 

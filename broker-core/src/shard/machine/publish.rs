@@ -5,10 +5,11 @@ use crate::base::ids::{Incarnation, Offset};
 use crate::codec::packet::{QoS, SubscriptionOptions};
 use crate::event::DropReason;
 use crate::message::Message;
-use crate::shard::entry::{Attachment, Effect, Verdict};
+use crate::shard::entry::Attachment;
 use crate::shard::groups::Member;
 use crate::shard::queue::Queued;
 use crate::shard::session::Subscription;
+use crate::shard::verdict::{Effect, Verdict};
 use crate::topic::{TopicFilter, TopicName};
 use std::rc::Rc;
 

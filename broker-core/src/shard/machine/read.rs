@@ -6,9 +6,9 @@ use crate::base::ids::{Incarnation, Position};
 use crate::base::time::WallTime;
 use crate::codec::packet::QoS;
 use crate::message::Message;
-use crate::shard::entry::Effect;
 use crate::shard::queue::{Queue, Queued, Slot};
 use crate::shard::session::SessionRecord;
+use crate::shard::verdict::Effect;
 use crate::topic::{TopicFilter, TopicName};
 use std::rc::Rc;
 

@@ -4,9 +4,10 @@ use super::Machine;
 use crate::base::ids::{Incarnation, Offset};
 use crate::codec::ReasonCode;
 use crate::codec::packet::{QoS, RetainHandling, SubscriptionOptions};
-use crate::shard::entry::{Attachment, Effect, Verdict};
+use crate::shard::entry::Attachment;
 use crate::shard::groups::Member;
 use crate::shard::session::Subscription;
+use crate::shard::verdict::{Effect, Verdict};
 use crate::topic::TopicFilter;
 
 impl Machine {
