@@ -54,6 +54,10 @@ number! {
     Index(u64)
 }
 number! {
+    /// A term of a shard's log of entries: each has one leader at most. The first one has number 1.
+    Term(u64)
+}
+number! {
     /// The position of a message in a shard's message log.
     Offset(u64)
 }

@@ -1,0 +1,180 @@
+//! The log of a node of a cluster: one write-ahead log for all its groups, so that one sync covers all of a turn.
+//!
+//! A record is the turn of one group, or about the node itself. What a record means does not depend on the records of other groups. The
+//! bytes are in `docs/wal-format.md`.
+
+mod record;
+mod recovery;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use super::local::Write;
+use super::replica::{Base, HardState, LogEntry, Replica, pieces};
+use crate::base::ids::{Index, Lsn, ShardId, WriteId};
+use crate::base::time::Instant;
+use crate::face::{Record, Recovered, Snapshot};
+use bytes::Bytes;
+use record::Body;
+pub use record::NodeLogError;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// The records of a node: what is to be written, what is being written, and what is on disk.
+#[derive(Debug)]
+pub struct NodeLog {
+    life: u64,
+    last: Lsn,
+    durable: Lsn,
+    unwritten: Vec<Record>,
+    /// Whose records are in `unwritten`.
+    groups: BTreeSet<ShardId>,
+    writes: VecDeque<Writing>,
+    next_write: WriteId,
+    log_bytes: u64,
+    /// When the last write that is on disk was handed out, or the log was opened.
+    durable_since: Instant,
+}
+
+#[derive(Debug)]
+struct Writing {
+    id: WriteId,
+    last: Lsn,
+    at: Instant,
+    groups: BTreeSet<ShardId>,
+}
+
+impl NodeLog {
+    /// Opens the log that was found on disk, and tells which replicas are in it.
+    ///
+    /// # Errors
+    /// Says what cannot be read, and what to do.
+    pub fn open(
+        recovered: &Recovered,
+        now: Instant,
+    ) -> Result<(NodeLog, BTreeMap<ShardId, Replica>), NodeLogError> {
+        let found = recovery::read(recovered)?;
+        let log = NodeLog {
+            life: found.life,
+            last: found.last,
+            durable: found.last,
+            unwritten: Vec::new(),
+            groups: BTreeSet::new(),
+            writes: VecDeque::new(),
+            next_write: WriteId(1),
+            log_bytes: found.log_bytes,
+            durable_since: now,
+        };
+        Ok((log, found.replicas))
+    }
+
+    /// The node's life: how often a process has begun with this data folder. 0 before the first.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Begins the next life. It is to be used only when the record that is returned is on disk: see [`NodeLog::durable`].
+    ///
+    /// # Panics
+    /// If there were 2^64 lives.
+    pub fn begin_life(&mut self) -> Lsn {
+        self.life = self.life.checked_add(1).expect("fewer than 2^64 lives");
+        self.push(&Body::Life(self.life))
+    }
+
+    /// What was recorded since the last call; `now` is the time of the turn that ends.
+    pub fn take_write(&mut self, now: Instant) -> Option<Write> {
+        if self.unwritten.is_empty() {
+            return None;
+        }
+        let id = self.next_write;
+        self.next_write = id.next();
+        self.writes.push_back(Writing {
+            id,
+            last: self.last,
+            at: now,
+            groups: std::mem::take(&mut self.groups),
+        });
+        // Whatever a group records, it has something to say that waits for the sync.
+        Some(Write { id, records: std::mem::take(&mut self.unwritten), urgent: true })
+    }
+
+    /// A write, and all before it, is on disk. These groups may have been waiting for it: they are to be advanced.
+    pub fn persisted(&mut self, write: WriteId) -> BTreeSet<ShardId> {
+        let mut groups = BTreeSet::new();
+        while let Some(writing) = self.writes.pop_front_if(|writing| writing.id <= write) {
+            (self.durable, self.durable_since) = (writing.last, writing.at);
+            groups.extend(writing.groups);
+        }
+        groups
+    }
+
+    /// All records up to this one are on disk.
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Since when nothing that was written has come to be on disk; `None` if nothing is being written.
+    pub fn stalled_since(&self) -> Option<Instant> {
+        (!self.writes.is_empty()).then_some(self.durable_since)
+    }
+
+    /// Whether everything recorded is on disk.
+    pub fn is_idle(&self) -> bool {
+        self.unwritten.is_empty() && self.writes.is_empty()
+    }
+
+    /// Bytes of records since the last snapshot.
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes
+    }
+
+    /// The snapshot of the node: `replicas` are all that it has, each as it is now. A group that is left out is forgotten when the records
+    /// before it go.
+    ///
+    /// # Panics
+    /// If something was recorded since the last [`NodeLog::take_write`]: the snapshot holds the effect of it, and would be stored before it.
+    pub fn snapshot(&mut self, replicas: BTreeMap<ShardId, Replica>) -> Snapshot {
+        assert!(self.unwritten.is_empty(), "a snapshot is taken when the turn is written");
+        self.log_bytes = 0;
+        Snapshot { upto: self.last, chunks: snapshot::encode(self.life, replicas) }
+    }
+
+    /// Records the turn of a group: its vote, if it changed, and its new entries, which replace what it had from `first` on.
+    pub(super) fn turn(
+        &mut self,
+        group: ShardId,
+        hard: Option<HardState>,
+        first: Index,
+        entries: &[LogEntry],
+    ) -> Lsn {
+        self.groups.insert(group);
+        let mut hard = hard;
+        let mut first = first;
+        if entries.is_empty() {
+            return self.push(&Body::Turn { group, hard, first, entries: Vec::new() });
+        }
+        for piece in pieces(entries) {
+            self.push(&Body::Turn { group, hard: hard.take(), first, entries: piece.to_vec() });
+            first = Index(first.0 + piece.len() as u64);
+        }
+        self.last
+    }
+
+    /// Records that a group goes on from `base` with this machine, and without entries.
+    pub(super) fn base(&mut self, group: ShardId, base: &Base, machine: &[Bytes]) -> Lsn {
+        self.groups.insert(group);
+        for piece in machine {
+            self.push(&Body::Machine { group, piece: piece.clone() });
+        }
+        let pieces = u32::try_from(machine.len()).expect("fewer than 2^32 pieces");
+        self.push(&Body::Base { group, base: base.clone(), pieces })
+    }
+
+    fn push(&mut self, body: &Body) -> Lsn {
+        self.last = self.last.next();
+        let body = body.encode();
+        self.log_bytes += body.len() as u64;
+        self.unwritten.push(Record { lsn: self.last, body });
+        self.last
+    }
+}

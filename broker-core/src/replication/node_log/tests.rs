@@ -1,0 +1,169 @@
+use super::record::VERSION;
+use super::{
+    Base, HardState, Index, LogEntry, Lsn, NodeLog, NodeLogError, Record, Recovered, Replica, ShardId,
+};
+use crate::base::ids::{NodeId, Term};
+use crate::base::time::Instant;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+const GROUP: ShardId = ShardId(3);
+
+fn base() -> Base {
+    Base::of_new_group(&[NodeId(2), NodeId(1), NodeId(3)])
+}
+
+fn entry(term: u64, data: &'static str) -> LogEntry {
+    LogEntry { term: Term(term), data: Bytes::from_static(data.as_bytes()) }
+}
+
+fn hard(term: u64, commit: u64) -> HardState {
+    HardState { term: Term(term), vote: Some(NodeId(1)), commit: Index(commit) }
+}
+
+/// The log and all records of it.
+struct Written {
+    log: NodeLog,
+    disk: Recovered,
+}
+
+impl Written {
+    fn new() -> Self {
+        let (log, replicas) = NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read");
+        assert!(replicas.is_empty());
+        Written { log, disk: Recovered::default() }
+    }
+
+    fn store(&mut self) {
+        let write = self.log.take_write(Instant::ZERO).expect("something was recorded");
+        self.disk.records.extend(write.records);
+        self.log.persisted(write.id);
+    }
+
+    fn read(&self) -> Result<(NodeLog, BTreeMap<ShardId, Replica>), NodeLogError> {
+        NodeLog::open(&self.disk, Instant::ZERO)
+    }
+}
+
+#[test]
+fn what_groups_recorded_is_found_again() {
+    let mut written = Written::new();
+    written.log.begin_life();
+    written.log.base(GROUP, &base(), &[]);
+    written.log.base(ShardId(4), &base(), &[Bytes::from_static(b"machine")]);
+    written.log.turn(GROUP, Some(hard(2, 1)), Index(2), &[entry(2, "a"), entry(2, "b"), entry(2, "c")]);
+    written.store();
+    // A new leader's entries take the place of what was not committed.
+    written.log.turn(GROUP, Some(hard(5, 2)), Index(3), &[entry(5, "B")]);
+    written.store();
+    let (log, replicas) = written.read().expect("it can be read");
+    assert_eq!((log.life(), log.durable(), log.is_idle()), (1, Lsn(6), true));
+    let expected = Replica {
+        hard: hard(5, 2),
+        base: base(),
+        machine: vec![],
+        entries: vec![entry(2, "a"), entry(5, "B")],
+    };
+    assert_eq!(replicas[&GROUP], expected);
+    assert_eq!(replicas[&ShardId(4)], Replica::at(base(), vec![Bytes::from_static(b"machine")]));
+}
+
+#[test]
+fn only_what_was_synced_counts_as_on_disk() {
+    let mut written = Written::new();
+    let (first, _) = (written.log.base(GROUP, &base(), &[]), written.log.base(ShardId(1), &base(), &[]));
+    let write = written.log.take_write(Instant::from_millis(5)).expect("two records");
+    let later = written.log.turn(GROUP, Some(hard(2, 1)), Index(2), &[]);
+    assert!(written.log.durable() < first && !written.log.is_idle());
+    assert_eq!(written.log.stalled_since(), Some(Instant::ZERO));
+    assert_eq!(Vec::from_iter(written.log.persisted(write.id)), [ShardId(1), GROUP]);
+    assert!((first..later).contains(&written.log.durable()), "the later record is not handed out");
+    let write = written.log.take_write(Instant::from_millis(6)).expect("one record");
+    assert_eq!(write.records.len(), 1);
+    assert_eq!(Vec::from_iter(written.log.persisted(write.id)), [GROUP]);
+    assert!(written.log.is_idle() && written.log.stalled_since().is_none());
+}
+
+#[test]
+fn a_snapshot_of_the_node_takes_the_place_of_its_records() {
+    let mut written = Written::new();
+    written.log.begin_life();
+    written.log.base(GROUP, &base(), &[]);
+    written.log.turn(GROUP, Some(hard(2, 3)), Index(2), &[entry(2, "a"), entry(2, "b"), entry(2, "c")]);
+    written.store();
+    let at = Base { index: Index(3), term: Term(2), ..base() };
+    let machine = vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")];
+    let now = Replica { hard: hard(2, 3), base: at, machine, entries: vec![entry(2, "c")] };
+    let other = Replica::at(base(), vec![]);
+    let replicas = BTreeMap::from([(GROUP, now.clone()), (ShardId(9), other.clone())]);
+    written.disk.snapshot = Some(written.log.snapshot(replicas));
+    written.disk.records.clear();
+    assert_eq!(written.log.log_bytes(), 0);
+    written.log.turn(GROUP, None, Index(5), &[entry(2, "d")]);
+    written.store();
+    let (log, replicas) = written.read().expect("it can be read");
+    assert_eq!((log.life(), log.durable()), (1, Lsn(4)));
+    assert_eq!(replicas[&GROUP].entries, [entry(2, "c"), entry(2, "d")]);
+    assert_eq!(Replica { entries: now.entries.clone(), ..replicas[&GROUP].clone() }, now);
+    assert_eq!(replicas[&ShardId(9)], other);
+    assert!(log.log_bytes() > 0);
+}
+
+#[test]
+fn a_large_turn_is_several_records_and_may_be_torn() {
+    let mut written = Written::new();
+    written.log.base(GROUP, &base(), &[]);
+    let large = LogEntry { term: Term(2), data: Bytes::from(vec![7; 400_000]) };
+    written.log.turn(GROUP, Some(hard(2, 6)), Index(2), &vec![large; 5]);
+    written.store();
+    let (_, replicas) = written.read().expect("it can be read");
+    assert_eq!((replicas[&GROUP].hard, replicas[&GROUP].entries.len()), (hard(2, 6), 5));
+    assert_eq!(written.disk.records.len(), 4, "two entries a record");
+    written.disk.records.truncate(2);
+    let (_, replicas) = written.read().expect("what is left can be read");
+    assert_eq!(replicas[&GROUP].hard, hard(2, 3), "no more is committed than is there");
+}
+
+#[test]
+fn a_machine_that_did_not_come_whole_is_no_machine() {
+    let mut written = Written::new();
+    written.log.base(GROUP, &base(), &[]);
+    let later = Base { index: Index(9), term: Term(4), ..base() };
+    let pieces = [Bytes::from_static(b"left"), Bytes::from_static(b"right")];
+    written.log.base(GROUP, &later, &pieces);
+    written.store();
+    written.disk.records.truncate(2);
+    let (mut log, replicas) = written.read().expect("what is left can be read");
+    assert_eq!(replicas[&GROUP], Replica::at(base(), vec![]));
+    log.base(GROUP, &later, &pieces);
+    written.log = log;
+    written.store();
+    let (_, replicas) = written.read().expect("it can be read");
+    assert_eq!((&replicas[&GROUP].base, &replicas[&GROUP].machine[..]), (&later, &pieces[..]));
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_the_reason() {
+    let mut written = Written::new();
+    written.log.base(GROUP, &base(), &[]);
+    written.log.turn(GROUP, None, Index(2), &[entry(2, "a")]);
+    written.log.turn(GROUP, None, Index(3), &[entry(2, "b")]);
+    written.store();
+    let whole = written.disk.records.clone();
+    let mut refused = |records: Vec<Record>| {
+        written.disk.records = records;
+        written.read().err()
+    };
+    let gap = NodeLogError::Gap { lsn: Lsn(3), group: GROUP, expected: Index(2), found: Index(3) };
+    assert_eq!(refused(vec![whole[0].clone(), whole[2].clone()]), Some(gap));
+    assert_eq!(refused(vec![whole[1].clone()]), Some(NodeLogError::UnknownGroup(Lsn(2), GROUP)));
+    let with = |body: &[u8]| vec![Record { lsn: Lsn(1), body: Bytes::copy_from_slice(body) }];
+    assert_eq!(refused(with(&[1, 0])), Some(NodeLogError::Version(Lsn(1), 1)));
+    assert_eq!(refused(with(&[VERSION, 77])), Some(NodeLogError::Malformed(Lsn(1))));
+    assert_eq!(refused(with(&[])), Some(NodeLogError::Malformed(Lsn(1))));
+    let mut longer = whole[0].body.to_vec();
+    longer.push(0);
+    assert_eq!(refused(with(&longer)), Some(NodeLogError::Malformed(Lsn(1))));
+    assert!(NodeLogError::Version(Lsn(1), 1).to_string().contains("without one"));
+    assert!(gap.to_string().contains("new number"));
+}
