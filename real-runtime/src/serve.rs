@@ -4,7 +4,7 @@ use crate::accept::accept;
 use crate::auth::{Anonymous, PasswordGate, Passwords};
 use crate::cli::ServeArgs;
 use crate::clock::{self, Clock};
-use crate::config::{AclRule, Config, Source};
+use crate::config::{AclRule, Config, DurabilityOption, Source};
 use crate::disk::FileDisk;
 use crate::failure::Failure;
 use crate::log;
@@ -276,9 +276,8 @@ where
             return Poll::Ready(turns_ended(config, ended));
         }
         if signals.poll_next(context).is_ready() {
-            return Poll::Ready(Err(Failure::run(
-                "stopped at once by a second signal; what was acknowledged is on disk",
-            )));
+            let kept = kept(config);
+            return Poll::Ready(Err(Failure::run(format!("stopped at once by a second signal; {kept}"))));
         }
         if time_is_up.as_mut().poll(context).is_ready() {
             let connections = node.borrow().connections();
@@ -300,8 +299,16 @@ fn turns_ended(
     match ended {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(disk_failure(config, &error)),
-        Err(error) => {
-            Err(Failure::run(format!("a bug ended the broker: {error}; what was acknowledged is on disk")))
+        Err(error) => Err(Failure::run(format!("a bug ended the broker: {error}; {}", kept(config)))),
+    }
+}
+
+/// What became of the messages, after an end in no order.
+fn kept(config: &Config) -> &'static str {
+    match config.durability {
+        DurabilityOption::Sync => "what was acknowledged is on disk",
+        DurabilityOption::Async => {
+            "what was acknowledged in the last moments may be lost, as `durability` allows"
         }
     }
 }
