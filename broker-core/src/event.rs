@@ -34,6 +34,8 @@ pub enum Event {
     Refused {
         /// The connection.
         conn: ConnId,
+        /// Where it came from, as the driver named it.
+        peer: String,
         /// The reason code (MQTT 5.0 numbering).
         code: u8,
         /// Why, in words.

@@ -17,9 +17,7 @@ where
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                if !Node::open(&node, stream, peer) {
-                    tracing::warn!(limit = "connections_max", %peer, "too many connections; closed at once");
-                }
+                Node::open(&node, stream, peer);
             }
             // The peer changed its mind before we came to it.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}

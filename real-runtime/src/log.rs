@@ -8,8 +8,8 @@ use std::io;
 use tracing::{debug, info, trace, warn};
 use tracing_subscriber::filter::LevelFilter;
 
-/// A limit that is reached again and again is logged once in this time.
-const LIMIT_LINE_EVERY: Duration = Duration::from_secs(1);
+/// What happens again and again is logged once in this time.
+const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// Sends log lines to standard error, for the rest of the process.
 pub fn start(options: &LogOptions) {
@@ -21,7 +21,12 @@ pub fn start(options: &LogOptions) {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).with_target(false);
+    // A line that nobody takes any more is lost. To say so on the same stream would end the process.
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
     match options.format {
         LogFormat::Text => lines.with_ansi(false).init(),
         LogFormat::Json => {
@@ -31,18 +36,19 @@ pub fn start(options: &LogOptions) {
 }
 
 /// Writes the core's events. What one client can cause as often as it likes is either below the default level or
-/// written once in a while.
+/// written once in a while. What a client chose (its identifier, topics) is written as a string with quotes and escapes,
+/// so that it cannot pass for a line of ours.
 #[derive(Debug, Default)]
 pub struct EventLog {
-    limits: BTreeMap<&'static str, LimitLine>,
+    limits: Seldom<&'static str>,
+    refusals: Seldom<u8>,
 }
 
-/// The last line about a limit.
+/// Lets a line of each kind through once in a while.
 #[derive(Debug)]
-struct LimitLine {
-    at: Instant,
-    /// Times the limit was reached since.
-    unwritten: u64,
+struct Seldom<K> {
+    /// When the last line was written, and how many were not since.
+    lines: BTreeMap<K, (Instant, u64)>,
 }
 
 impl EventLog {
@@ -53,10 +59,14 @@ impl EventLog {
                 info!(entries, last = last.0, sessions, messages, "recovered");
             }
             Event::Connected { conn, client_id, protocol, session_present } => {
-                debug!(conn = conn.0, client = %client_id, protocol, session_present, "connected");
+                debug!(conn = conn.0, client = &**client_id, protocol, session_present, "connected");
             }
-            Event::Refused { conn, code, why } => {
-                info!(conn = conn.0, code = format_args!("{code:#04x}"), why, "refused");
+            Event::Refused { conn, peer, code, why } => {
+                let (conn, code_text) = (conn.0, format_args!("{code:#04x}"));
+                match self.refusals.admit(now, *code) {
+                    Some(unwritten) => info!(conn, peer, code = code_text, why, unwritten, "refused"),
+                    None => debug!(conn, peer, code = code_text, why, "refused"),
+                }
             }
             Event::Disconnected { conn, client_id, code, why } => {
                 let client = client_id.as_deref().unwrap_or_default();
@@ -64,29 +74,66 @@ impl EventLog {
             }
             Event::Dropped { client_id, topic, payload, reason } => {
                 let client = client_id.as_deref().unwrap_or_default();
-                debug!(client, topic = %topic, bytes = payload.len(), reason = ?reason, "not delivered");
+                debug!(client, topic = &**topic, bytes = payload.len(), reason = ?reason, "not delivered");
             }
             Event::LimitReached { limit, client_id } => {
                 self.limit_reached(now, limit, client_id.as_deref().unwrap_or_default());
             }
             Event::SessionEnded { client_id, why } => {
-                debug!(client = %client_id, why = ?why, "session ended");
+                debug!(client = &**client_id, why = ?why, "session ended");
             }
-            Event::WillSent { client_id } => debug!(client = %client_id, "will sent"),
+            Event::WillSent { client_id } => debug!(client = &**client_id, "will sent"),
             Event::Leading { shard, term } => debug!(shard = shard.0, term, "leading"),
             Event::Durable { write } => trace!(write = write.0, "durable"),
             Event::Snapshot { upto } => debug!(upto = upto.0, "snapshot"),
         }
     }
 
-    fn limit_reached(&mut self, now: Instant, limit: &'static str, client: &str) {
-        match self.limits.get_mut(limit) {
-            Some(line) if now.saturating_since(line.at) < LIMIT_LINE_EVERY => line.unwritten += 1,
-            line => {
-                let unwritten = line.map_or(0, |line| line.unwritten);
-                warn!(limit, client, unwritten, "limit reached");
-                self.limits.insert(limit, LimitLine { at: now, unwritten: 0 });
+    /// Writes that `limit` was reached at `now` by `client`: its identifier, or where it comes from.
+    pub fn limit_reached(&mut self, now: Instant, limit: &'static str, client: &str) {
+        if let Some(unwritten) = self.limits.admit(now, limit) {
+            warn!(limit, client, unwritten, "limit reached");
+        }
+    }
+}
+
+impl<K: Ord> Seldom<K> {
+    /// Whether a line of this kind is to be written; how many were not since the last one.
+    fn admit(&mut self, now: Instant, kind: K) -> Option<u64> {
+        match self.lines.get_mut(&kind) {
+            Some((at, unwritten)) if now.saturating_since(*at) < LINE_EVERY => {
+                *unwritten += 1;
+                None
+            }
+            last => {
+                let unwritten = last.map_or(0, |(_, unwritten)| *unwritten);
+                self.lines.insert(kind, (now, 0));
+                Some(unwritten)
             }
         }
+    }
+}
+
+impl<K> Default for Seldom<K> {
+    fn default() -> Self {
+        Seldom { lines: BTreeMap::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Instant, Seldom};
+
+    #[test]
+    fn a_flood_is_a_line_a_second_that_counts_the_others() {
+        let mut lines = Seldom::default();
+        let at = Instant::from_millis;
+        assert_eq!(lines.admit(at(0), "a"), Some(0));
+        assert_eq!(lines.admit(at(1), "b"), Some(0), "of another kind");
+        for ms in 1..1_000 {
+            assert_eq!(lines.admit(at(ms), "a"), None);
+        }
+        assert_eq!(lines.admit(at(1_000), "a"), Some(999));
+        assert_eq!(lines.admit(at(2_000), "a"), Some(0));
     }
 }

@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     match run(cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("quorate: {failure}");
+            // If nobody reads it, the exit status still tells.
+            let _ = writeln!(std::io::stderr(), "quorate: {failure}");
             ExitCode::from(failure.status())
         }
     }

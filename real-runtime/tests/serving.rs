@@ -57,6 +57,38 @@ fn it_goes_on_when_it_could_open_no_more_files_for_a_while() {
 }
 
 #[test]
+fn it_goes_on_when_nobody_reads_its_log_any_more() {
+    let folder = tempdir().expect("a temporary folder");
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, "[log]\nlevel = \"debug\"\n").expect("writable");
+    let data = folder.path().join("data");
+    let mut broker = Running::start_unheard(serve(&data).arg("--config").arg(&config));
+    let address = broker.address();
+    for name in ["first", "second"] {
+        let (mut client, connack) = Client::connect(address, name, true, None);
+        assert_eq!(connack, [0, 0]);
+        client.publish("a", "there is a line about every connection", false);
+    }
+    broker.terminate();
+    assert!(broker.end().status.success());
+}
+
+#[test]
+fn what_a_client_calls_itself_is_no_line_of_the_log() {
+    let folder = tempdir().expect("a temporary folder");
+    let config = folder.path().join("q.toml");
+    std::fs::write(&config, "[log]\nlevel = \"debug\"\n").expect("writable");
+    let data = folder.path().join("data");
+    let mut broker = Running::start(serve(&data).arg("--config").arg(&config));
+    let address = broker.address();
+    Client::connect(address, "x\nforged", true, None);
+    broker.log_line(r#"client="x\nforged""#);
+    broker.terminate();
+    let ended = broker.end();
+    assert!(!ended.stderr.lines().any(|line| line.starts_with("forged")), "{ended:?}");
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once() {
     let folder = tempdir().expect("a temporary folder");
     let config = folder.path().join("q.toml");

@@ -62,7 +62,8 @@ impl Gateway {
         if !self.send_connack(id, &attaching, present) {
             self.detach_unsent(attached);
             let (code, why) = (ReasonCode::PacketTooLarge.code(), "CONNACK is too large for it".to_owned());
-            self.event(Event::Refused { conn: id, code, why: why.clone() });
+            let peer = self.conns.get(&id).map(|conn| conn.peer.clone()).unwrap_or_default();
+            self.event(Event::Refused { conn: id, peer, code, why: why.clone() });
             self.close(id, ReasonCode::PacketTooLarge, &why);
             return;
         }

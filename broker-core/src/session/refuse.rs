@@ -46,12 +46,13 @@ impl Gateway {
         let Refusal { reason, why, limit } = refusal.into();
         let Some(conn) = self.conns.get(&id) else { return };
         let open = matches!(conn.state, State::Open(_) | State::Frozen(_));
+        let peer = conn.peer.clone();
         if let Some(limit) = limit {
             self.limit_reached(limit, id);
         }
         if !open {
             self.send_refusal(id, reason, &why);
-            self.event(Event::Refused { conn: id, code: reason.code(), why: why.clone() });
+            self.event(Event::Refused { conn: id, peer, code: reason.code(), why: why.clone() });
         }
         self.close(id, reason, &why);
     }

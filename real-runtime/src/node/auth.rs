@@ -26,6 +26,8 @@ enum Gate {
 enum Answer {
     Now(Decision),
     Later(PasswordGate),
+    /// Too many wait already.
+    Never,
 }
 
 impl Authenticator {
@@ -53,10 +55,7 @@ impl Authenticator {
             Gate::Passwords(gate) if !gate.is_slow(credentials) => {
                 Answer::Now(gate.authenticate(credentials))
             }
-            Gate::Passwords(_) if self.waiting >= self.waiting_max => {
-                tracing::warn!(limit = "auth.checks_waiting_max", peer = credentials.peer, "limit reached");
-                Answer::Now(Decision::Unavailable)
-            }
+            Gate::Passwords(_) if self.waiting >= self.waiting_max => Answer::Never,
             Gate::Passwords(gate) => {
                 self.waiting += 1;
                 Answer::Later(gate.clone())
@@ -70,6 +69,10 @@ pub(super) fn ask<S: Stream>(shared: &SharedNode<S>, conn: ConnId, credentials: 
     let mut node = shared.borrow_mut();
     let mut gate = match node.authenticator.answer(&credentials) {
         Answer::Now(decision) => return node.authenticated(conn, decision),
+        Answer::Never => {
+            node.limit_reached("auth.checks_waiting_max", &credentials.peer);
+            return node.authenticated(conn, Decision::Unavailable);
+        }
         Answer::Later(gate) => gate,
     };
     let shared = shared.clone();

@@ -131,7 +131,11 @@ impl<S: Stream> Node<S> {
     /// Takes a connection over and starts its task. False, and the connection is closed, if there are too many.
     pub fn open(shared: &SharedNode<S>, stream: S, peer: SocketAddr) -> bool {
         let mut node = shared.borrow_mut();
-        if node.alive >= node.connections_max || node.stopping {
+        if node.alive >= node.connections_max {
+            node.limit_reached("connections_max", &peer.to_string());
+            return false;
+        }
+        if node.stopping {
             return false;
         }
         node.alive += 1;
@@ -158,6 +162,10 @@ impl<S: Stream> Node<S> {
     /// Connections that are not closed yet.
     pub fn connections(&self) -> usize {
         self.alive
+    }
+
+    fn limit_reached(&mut self, limit: &'static str, client: &str) {
+        self.events.limit_reached(self.clock.now(), limit, client);
     }
 
     fn received(&mut self, conn: ConnId, bytes: Bytes) {

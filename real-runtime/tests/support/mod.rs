@@ -71,6 +71,15 @@ impl Running {
         )
     }
 
+    /// Starts `command`, whose standard error nobody reads: it is closed at once.
+    pub(crate) fn start_unheard(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary was built");
+        drop(child.stderr.take());
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        Running { child, lines, errors: channel().1, stderr: String::new() }
+    }
+
     fn new(mut child: Child) -> Self {
         let lines = lines_of(child.stdout.take().expect("piped"));
         let errors = lines_of(child.stderr.take().expect("piped"));
