@@ -64,9 +64,9 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
         Some(snapshot) => {
             last = snapshot.upto;
             snapshot_bytes = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
-            Machine::restore(&snapshot.chunks).map_err(OpenError::Snapshot)?
+            Machine::restore_sole(&snapshot.chunks).map_err(OpenError::Snapshot)?
         }
-        None => Machine::new(),
+        None => Machine::sole(),
     };
     let mut effects = Vec::new();
     let mut dropped = Vec::new();

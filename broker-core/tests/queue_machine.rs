@@ -8,7 +8,7 @@ use broker_core::message::Message;
 use broker_core::replication::local::{LocalGroup, decode};
 use broker_core::shard::entry::{OldConnection, Will};
 use broker_core::shard::{
-    Attach, Attachment, Detach, Effect, Entry, GatewayId, Machine, Op, Publish, QueueLimits, Step, Verdict,
+    Attach, Attachment, Detach, Effect, Entry, Machine, Op, Publish, QueueLimits, Step, Verdict,
 };
 use broker_core::time::{Duration, Instant, WallTime};
 use broker_core::topic::{TopicFilter, TopicName};
@@ -171,7 +171,9 @@ fn attachment(machine: &Machine, client: usize, stale: bool) -> Option<Attachmen
 }
 
 fn position(machine: &Machine, client: usize, ahead: u64) -> Option<Position> {
-    Some(Position(machine.session_of(CLIENTS[client])?.queue.base().0 + ahead))
+    let session = machine.session_of(CLIENTS[client])?.incarnation;
+    let base = machine.participant(session).map(|held| held.queue.base()).unwrap_or_default();
+    Some(Position(base.0 + ahead))
 }
 
 /// The entry that does `act` in this state; `None` where nobody could propose it.
@@ -192,8 +194,7 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
                 _ => OldConnection::Unknown,
             };
             let client_id = ByteString::from_static(CLIENTS[client]);
-            let gateway = GatewayId::default();
-            Op::Attach(Box::new(Attach { client_id, clean_start, expiry_s, window, will, old, gateway }))
+            Op::Attach(Box::new(Attach { client_id, clean_start, expiry_s, window, will, old }))
         }
         Act::Detach { client, expiry_s, discard_will, sent } => {
             let session = attachment(machine, client, stale)?;
@@ -287,7 +288,8 @@ fn through_the_log(group: &mut LocalGroup<()>, entry: &Entry) -> Entry {
 /// Where each durable session's queue ends.
 fn tails(machine: &Machine) -> BTreeMap<ByteString, u64> {
     let durable = machine.sessions().filter(|record| record.durable);
-    durable.map(|record| (record.client_id.clone(), record.queue.tail().0)).collect()
+    let tail = |session| machine.participant(session).map_or(0, |held| held.queue.tail().0);
+    durable.map(|record| (record.client_id.clone(), tail(record.incarnation))).collect()
 }
 
 /// The sessions that must get a message of this entry, by their own subscriptions and with QoS 1 or 2.
@@ -311,7 +313,7 @@ proptest! {
     #[test]
     fn a_snapshot_at_any_entry_changes_nothing_and_every_part_agrees((acts, snapshot_at) in run()) {
         let mut group = LocalGroup::new(Durability::Sync, Lsn(0), 0, Instant::ZERO);
-        let (mut live, mut entries) = (Machine::new(), Vec::new());
+        let (mut live, mut entries) = (Machine::sole(), Vec::new());
         let mut restored: Option<Machine> = None;
         let mut wall = WallTime::from_millis(1_000);
         let first = (Act::Boot { queue_messages_max: 3 }, 0, false);
@@ -347,14 +349,14 @@ proptest! {
                 prop_assert_eq!(again, effects);
                 restored.check();
             } else if at >= snapshot_at {
-                let copy = Machine::restore(&live.snapshot()).expect("a snapshot can be read");
+                let copy = Machine::restore_sole(&live.snapshot()).expect("a snapshot can be read");
                 copy.check();
                 prop_assert_eq!(copy.snapshot(), live.snapshot());
                 restored = Some(copy);
             }
             entries.push(entry);
         }
-        let mut replayed = Machine::new();
+        let mut replayed = Machine::sole();
         for entry in &entries {
             replayed.apply(entry, &mut Vec::new());
         }

@@ -377,16 +377,16 @@ impl Centralized {
         verdict: Option<&Verdict>,
         gateway: &mut Gateway,
     ) {
-        let Some(&Verdict::Attached { session, present, .. }) = verdict else {
+        let Some(&Verdict::Attached { session, present, durable, .. }) = verdict else {
             gateway.limit_reached("sessions_max", receipt.conn());
             gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
             return;
         };
-        let record = self.machine.session(session.incarnation).expect("it was just attached");
-        let (base, sent) = (record.queue.base(), record.queue.sent());
+        let held = self.machine.participant(session.incarnation);
+        let (base, sent) = held.map(|held| (held.queue.base(), held.queue.sent())).unwrap_or_default();
         let from = ResumeFrom { shard: SHARD, base, sent };
-        let from = if record.durable { &[from][..] } else { &[] };
-        let attached = Attached { session, present, durable: record.durable, from };
+        let from = if durable { &[from][..] } else { &[] };
+        let attached = Attached { session, present, durable, from };
         gateway.confirm_attach(receipt, committed, &attached);
     }
 
@@ -400,7 +400,7 @@ impl Centralized {
         gateway: &mut Gateway,
     ) {
         let taken = unless_taken.is_some_and(|(session, id)| {
-            self.machine.session(session).is_some_and(|record| record.inbound.contains(&id))
+            self.machine.participant(session).is_some_and(|held| held.inbound.contains(&id))
         });
         let reason = if taken { ReasonCode::Success } else { reason };
         gateway.confirm(receipt, committed, Answer::Reason(reason));

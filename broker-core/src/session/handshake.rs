@@ -13,9 +13,9 @@ use crate::codec::{self, Frame};
 use crate::face::Output;
 use crate::message::Message;
 use crate::replication::{Owed, Receipt};
+use crate::shard::Attach;
 use crate::shard::entry::{OldConnection, Will};
 use crate::shard::session::NEVER_S;
-use crate::shard::{Attach, GatewayId};
 use bytestring::ByteString;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -92,7 +92,6 @@ impl Gateway {
             window: receive_max,
             will,
             old: self.freeze(&connect.client_id),
-            gateway: GatewayId::default(),
         };
         // A 3.1.1 client cannot be told of another keep alive than its own, and would be closed for keeping that.
         let keep_alive_max_s = if connect.version == Version::V5 { self.limits.keep_alive_max_s } else { 0 };

@@ -18,8 +18,7 @@ use crate::event::{DropReason, Event};
 use crate::message::Message;
 use crate::replication::{Owed, Receipt};
 use crate::shard::machine::read::Pending;
-use crate::shard::session::SessionRecord;
-use crate::shard::{Machine, Step};
+use crate::shard::{Machine, Participant, Step};
 use bytestring::ByteString;
 use std::rc::Rc;
 
@@ -67,16 +66,16 @@ pub(super) trait Stretch {
 /// The queue as the machine of this node has it.
 struct Applied<'m> {
     machine: &'m Machine,
-    record: &'m SessionRecord,
+    held: &'m Participant,
 }
 
 impl Stretch for Applied<'_> {
     fn pending(&self, position: Position) -> Option<Pending<'_>> {
-        self.machine.pending(self.record, position)
+        self.machine.pending(self.held, position)
     }
 
     fn send_end(&self) -> Position {
-        self.record.send_end()
+        self.held.send_end()
     }
 }
 
@@ -212,9 +211,9 @@ impl Client<'_> {
     /// Sends from the queue that a machine of this node has for the session.
     fn pump_machine(&mut self, machine: &Machine) -> Result<(), Refusal> {
         let Some(link) = self.conn.link_mut() else { return Ok(()) };
-        let Some(record) = machine.session(link.session.incarnation) else { return Ok(()) };
-        self.hasten_progress(record);
-        self.pump_feed(ShardId(0), &Applied { machine, record })
+        let Some(held) = machine.participant(link.session.incarnation) else { return Ok(()) };
+        self.hasten_progress(held);
+        self.pump_feed(ShardId(0), &Applied { machine, held })
     }
 
     /// Sends what the window of a shard's queue lets through.
@@ -279,8 +278,8 @@ impl Client<'_> {
 
     /// Progress is written down lazily, but not while the queue is filling up: messages that were delivered must not count
     /// against the limits for long.
-    fn hasten_progress(&mut self, record: &SessionRecord) {
-        let (messages, bytes) = record.queue.backlog();
+    fn hasten_progress(&mut self, held: &Participant) {
+        let (messages, bytes) = held.queue.backlog();
         if messages >= self.limits.queue_messages_max / 2 || bytes >= self.limits.queue_bytes_max / 2 {
             self.propose_progress();
         }

@@ -149,7 +149,7 @@ pub struct Attachment {
     pub epoch: Epoch,
 }
 
-/// CONNECT.
+/// CONNECT. The client is where the request comes from: at the gateway that the entry's stamp names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attach {
     /// The client identifier.
@@ -164,8 +164,6 @@ pub struct Attach {
     pub will: Option<Will>,
     /// What the proposer knows of the connection that is taken over.
     pub old: OldConnection,
-    /// Where the client is connected.
-    pub gateway: GatewayId,
 }
 
 /// What is known of a connection that is taken over.

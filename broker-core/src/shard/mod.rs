@@ -5,19 +5,26 @@
 
 pub mod entry;
 mod groups;
+pub mod hub;
 mod log;
 pub mod machine;
+mod outbox;
+pub mod participant;
 pub mod peer;
 pub mod queue;
 pub mod session;
 mod shard_set;
 mod snapshot;
 mod stream;
+mod streams;
 mod verdict;
 
 pub use entry::{Attach, Attachment, Detach, Entry, Op, Publish, QueueLimits, SentUpto, Step};
+pub use hub::{Hub, HubEntry};
 pub use machine::Machine;
+pub use participant::Participant;
 pub use peer::PeerOp;
+pub use session::SessionRecord;
 pub use shard_set::ShardSet;
 pub use snapshot::SnapshotError;
 pub use stream::{GatewayId, Producer, Stamp};

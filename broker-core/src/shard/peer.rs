@@ -8,6 +8,7 @@ use crate::message::Message;
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 /// One thing to tell. The order of variants is part of the format on disk: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -56,7 +57,7 @@ pub enum PeerOp {
     /// A will.
     Publish {
         /// The message.
-        message: Message,
+        message: Rc<Message>,
     },
 }
 

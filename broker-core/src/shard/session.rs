@@ -1,14 +1,16 @@
-//! What a shard holds of one session.
+//! What the shard of a session holds of it.
 
 use super::entry::{Attachment, Will};
-use super::queue::Queue;
-use crate::base::ids::{Epoch, Incarnation, PacketId, Position};
+use super::peer::PeerOp;
+use super::shard_set::ShardSet;
+use super::stream::GatewayId;
+use crate::base::ids::{Epoch, Incarnation};
 use crate::base::time::{Duration, WallTime};
 use crate::codec::packet::SubscriptionOptions;
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The session expiry that never comes. \[MQTT-3.1.2-23\]
 pub const NEVER_S: u32 = u32::MAX;
@@ -22,7 +24,7 @@ pub struct Subscription {
     pub id: Option<u32>,
 }
 
-/// A session.
+/// A session. Its messages are where their topics are: see [`Participant`](super::Participant).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionRecord {
     /// Whose.
@@ -31,10 +33,10 @@ pub struct SessionRecord {
     pub incarnation: Incarnation,
     /// Its latest attach.
     pub epoch: Epoch,
-    /// Created with an expiry: it has a queue here, and its QoS 2 identifiers. A clean session has them at its gateway.
+    /// Created with an expiry: its messages and QoS 2 identifiers are held by shards. A clean session has them at its gateway.
     pub durable: bool,
-    /// Whether it has a connection.
-    pub attached: bool,
+    /// Where it is connected, if it is.
+    pub gateway: Option<GatewayId>,
     /// Seconds it outlives its connection.
     pub expiry_s: u32,
     /// When it ends, while it has no connection.
@@ -47,10 +49,10 @@ pub struct SessionRecord {
     pub window: u16,
     /// Its subscriptions; of a clean session the shared ones only.
     pub subscriptions: BTreeMap<TopicFilter, Subscription>,
-    /// QoS 2 publishes that were received and not released.
-    pub inbound: BTreeSet<PacketId>,
-    /// Messages towards it.
-    pub queue: Queue,
+    /// The shards in which a subscription that it has or had can match: each may have a queue for it.
+    pub consuming: ShardSet,
+    /// The shards to which its QoS 2 publishes may have gone: each may hold packet identifiers of it.
+    pub touched: ShardSet,
 }
 
 impl SessionRecord {
@@ -59,20 +61,20 @@ impl SessionRecord {
         Attachment { incarnation: self.incarnation, epoch: self.epoch }
     }
 
-    /// The gateway sends nothing from this position on until more progress is committed.
-    pub fn send_end(&self) -> Position {
-        Position(self.queue.base().0 + send_span(self.window))
+    /// The shards that may hold something of it.
+    pub(super) fn reached(&self) -> ShardSet {
+        self.consuming.union(self.touched)
     }
 
     /// Whether something counts from the end of the connection that it has: a session expiry, or the delay of a will.
     pub(super) fn is_timed(&self) -> bool {
         let delayed = self.will.as_ref().is_some_and(|will| will.delay_s > 0);
-        self.attached && self.expiry_s > 0 && (self.expiry_s != NEVER_S || delayed)
+        self.gateway.is_some() && self.expiry_s > 0 && (self.expiry_s != NEVER_S || delayed)
     }
 
     /// Starts the clock of the session's expiry, and of its will.
     pub(super) fn detach(&mut self, closed_at: WallTime) {
-        self.attached = false;
+        self.gateway = None;
         self.expires_at = match self.expiry_s {
             NEVER_S => None,
             seconds => Some(closed_at + Duration::from_secs(u64::from(seconds))),
@@ -82,13 +84,14 @@ impl SessionRecord {
             self.expires_at.map_or(due, |end| end.min(due))
         });
     }
-}
 
-/// How many positions past the committed base a gateway may send: two windows and some slack, so that progress can be
-/// committed lazily without holding the client up. It bounds what a crash leaves in doubt.
-pub fn send_span(window: u16) -> u64 {
-    (2 * u64::from(window) + 16).min(SEND_SPAN_MAX)
+    /// What a shard must know before it can hold something of it.
+    pub(super) fn bind(&self) -> PeerOp {
+        PeerOp::Bind {
+            attachment: self.attachment(),
+            client_id: self.client_id.clone(),
+            window: self.window,
+            gateway: self.gateway,
+        }
+    }
 }
-
-/// Below the part of the packet identifier space that a queue has, so that no two open positions share an identifier.
-pub const SEND_SPAN_MAX: u64 = 16_384;

@@ -43,7 +43,12 @@ impl ShardSet {
 
     /// The shards, in order.
     pub fn iter(self) -> impl Iterator<Item = ShardId> {
-        (0..SHARDS_MAX).map(ShardId).filter(move |shard| self.contains(*shard))
+        let mut bits = self.0;
+        std::iter::from_fn(move || {
+            let lowest = (bits != 0).then(|| bits.trailing_zeros())?;
+            bits &= bits - 1;
+            Some(ShardId(u16::try_from(lowest).expect("below 64")))
+        })
     }
 
     fn bit(shard: ShardId) -> u64 {

@@ -2,16 +2,22 @@
 
 use super::entry::QueueLimits;
 use super::groups::Groups;
+use super::hub::Hub;
 use super::log::MessageLog;
+use super::outbox::Outboxes;
+use super::participant::Participant;
 use super::session::SessionRecord;
-use crate::base::ids::{Incarnation, Offset};
+use super::stream::GatewayId;
+use super::streams::Streams;
+use crate::base::ids::{Incarnation, Offset, ShardId};
 use crate::base::time::WallTime;
 use crate::topic::TopicName;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// At most so many bytes a chunk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -19,24 +25,38 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// What a snapshot holds, by reference.
 #[derive(Serialize)]
 pub(super) struct State<'a> {
+    pub(super) shard: ShardId,
+    pub(super) shards: u16,
     pub(super) limits: QueueLimits,
     pub(super) time: WallTime,
+    pub(super) streams: &'a Streams,
+    pub(super) outboxes: &'a Outboxes,
     pub(super) next_incarnation: Incarnation,
-    pub(super) log: &'a MessageLog,
     pub(super) sessions: Vec<&'a SessionRecord>,
+    pub(super) log: &'a MessageLog,
+    pub(super) participants: &'a BTreeMap<Incarnation, Participant>,
+    pub(super) retired: &'a BTreeMap<Incarnation, WallTime>,
     pub(super) groups: &'a Groups,
+    pub(super) hubs: &'a BTreeMap<GatewayId, Hub>,
     pub(super) retained: Vec<(TopicName, Offset)>,
 }
 
 /// What a snapshot holds.
 #[derive(Deserialize)]
 pub(super) struct OwnedState {
+    pub(super) shard: ShardId,
+    pub(super) shards: u16,
     pub(super) limits: QueueLimits,
     pub(super) time: WallTime,
+    pub(super) streams: Streams,
+    pub(super) outboxes: Outboxes,
     pub(super) next_incarnation: Incarnation,
-    pub(super) log: MessageLog,
     pub(super) sessions: Vec<SessionRecord>,
+    pub(super) log: MessageLog,
+    pub(super) participants: BTreeMap<Incarnation, Participant>,
+    pub(super) retired: BTreeMap<Incarnation, WallTime>,
     pub(super) groups: Groups,
+    pub(super) hubs: BTreeMap<GatewayId, Hub>,
     pub(super) retained: Vec<(TopicName, Offset)>,
 }
 
@@ -47,6 +67,13 @@ pub enum SnapshotError {
     Version(u8),
     /// Its bytes are not what they should be.
     Malformed,
+    /// It is of a cluster with another number of shards.
+    Shards {
+        /// How many the snapshot is of.
+        held: u16,
+        /// How many there are to be.
+        expected: u16,
+    },
 }
 
 impl fmt::Display for SnapshotError {
@@ -55,6 +82,10 @@ impl fmt::Display for SnapshotError {
             SnapshotError::Version(version) => write!(
                 f,
                 "the snapshot has state version {version}, and this program reads version {VERSION}; use the program that wrote it"
+            ),
+            SnapshotError::Shards { held, expected } => write!(
+                f,
+                "the snapshot is of a cluster of {held} shards, and this one is to have {expected}; the number of shards cannot change: set it back"
             ),
             SnapshotError::Malformed => f.write_str("the snapshot's state cannot be decoded"),
         }

@@ -17,6 +17,13 @@ pub struct GatewayId {
     pub generation: u32,
 }
 
+impl GatewayId {
+    /// Whether it is this gateway or an older one of the same node.
+    pub(super) fn is_covered_by(self, other: GatewayId) -> bool {
+        self.node == other.node && self <= other
+    }
+}
+
 impl fmt::Display for GatewayId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}.{}", self.node, self.life, self.generation)

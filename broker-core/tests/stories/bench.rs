@@ -192,7 +192,7 @@ impl Bench {
     pub(crate) fn check(&self) {
         self.node.machine().check();
         if self.pending.is_empty() {
-            let attached = self.node.machine().sessions().filter(|record| record.attached).count();
+            let attached = self.node.machine().sessions().filter(|record| record.gateway.is_some()).count();
             assert!(attached <= self.node.connections(), "who is attached is connected");
         }
     }

@@ -1,37 +1,76 @@
 //! Sessions begin, are taken over, lose their connection and end.
 
 use super::due::ALIVE_INTERVAL;
-use super::{Machine, SessionRecord};
+use super::{Machine, PeerOp, SessionRecord};
 use crate::base::ids::{Epoch, Incarnation};
 use crate::base::time::WallTime;
-use crate::codec::packet::QoS;
-use crate::event::{DropReason, SessionEnd};
-use crate::shard::entry::{Attach, Detach, OldConnection};
-use crate::shard::queue::{Queue, Queued};
+use crate::event::SessionEnd;
+use crate::shard::entry::{Attach, Attachment, Detach, OldConnection};
+use crate::shard::peer::Sent;
 use crate::shard::shard_set::ShardSet;
+use crate::shard::stream::GatewayId;
 use crate::shard::verdict::{Effect, Verdict};
-use crate::topic::TopicFilter;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 impl Machine {
-    /// Detaches whatever the previous process had attached: at the latest moment at which it can have been connected.
+    /// A new process of a node that holds everything: whatever the previous one had attached is detached.
     pub(super) fn boot(&mut self, last_entry_at: WallTime, effects: &mut Vec<Effect>) {
+        self.close_all(last_entry_at, |_| true, effects);
+    }
+
+    /// Drops a gateway and the older ones of its node: their sessions are detached, their hubs and streams forgotten. Participants
+    /// are unbound by the shards of their sessions.
+    pub(super) fn lose_gateway(
+        &mut self,
+        lost: GatewayId,
+        last_entry_at: WallTime,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.close_all(last_entry_at, |gateway| gateway.is_covered_by(lost), effects);
+        self.forget_hubs(lost);
+        self.streams.drop_gateway(lost);
+    }
+
+    /// A new gateway of a node: the older ones are dropped.
+    pub(super) fn lose_older(
+        &mut self,
+        newer: GatewayId,
+        last_entry_at: WallTime,
+        effects: &mut Vec<Effect>,
+    ) {
+        let sessions = self.sessions.values().filter_map(|record| record.gateway);
+        let older = sessions.chain(self.hubs.keys().copied()).chain(self.streams.gateways());
+        let newest = older.filter(|gateway| gateway.is_covered_by(newer)).max();
+        if let Some(newest) = newest {
+            self.lose_gateway(newest, last_entry_at, effects);
+        }
+    }
+
+    /// Detaches the sessions of these gateways: at the latest moment at which they can have been connected.
+    fn close_all(
+        &mut self,
+        last_entry_at: WallTime,
+        lost: impl Fn(GatewayId) -> bool,
+        effects: &mut Vec<Effect>,
+    ) {
         let closed_at = self.time.min(last_entry_at + ALIVE_INTERVAL);
         let attached: Vec<Incarnation> = self
             .sessions
             .values()
-            .filter(|record| record.attached)
+            .filter(|record| record.gateway.is_some_and(&lost))
             .map(|record| record.incarnation)
             .collect();
         for session in attached {
-            let record = self.sessions.get_mut(&session).expect("just listed");
-            let may_have_been_sent = record.send_end();
-            record.queue.mark_sent(may_have_been_sent);
-            self.close(session, closed_at, effects);
+            self.close(session, closed_at, &OldConnection::Unknown, effects);
         }
     }
 
-    pub(super) fn attach(&mut self, attach: &Attach, effects: &mut Vec<Effect>) -> Verdict {
+    pub(super) fn attach(
+        &mut self,
+        attach: &Attach,
+        gateway: GatewayId,
+        effects: &mut Vec<Effect>,
+    ) -> Verdict {
         let held = self.clients.get(&attach.client_id).copied();
         if held.is_none() && self.sessions.len() >= self.limits.sessions_max as usize {
             return Verdict::SessionsFull;
@@ -44,27 +83,28 @@ impl Machine {
         self.forget_due(session);
         let record = self.sessions.get_mut(&session).expect("resumed or created");
         record.epoch = record.epoch.next();
-        record.attached = true;
+        record.gateway = Some(gateway);
         record.expiry_s = attach.expiry_s;
         record.window = attach.window;
         record.will = attach.will.clone();
-        let (attachment, durable) = (record.attachment(), record.durable);
-        self.index_timed(session);
-        if resumed.is_some() {
-            effects.push(Effect::Bound(attachment));
-        }
-        Verdict::Attached {
-            session: attachment,
+        let verdict = Verdict::Attached {
+            session: record.attachment(),
             present: resumed.is_some(),
-            durable,
-            consuming: ShardSet::default(),
-            touched: ShardSet::default(),
+            durable: record.durable,
+            consuming: record.consuming,
+            touched: record.touched,
+        };
+        let (reached, bind) = (record.reached(), record.bind());
+        self.index_timed(session);
+        for shard in reached.iter() {
+            self.tell(shard, bind.clone(), effects);
         }
+        verdict
     }
 
     pub(super) fn detach(&mut self, detach: &Detach, effects: &mut Vec<Effect>) -> Verdict {
         let Some(record) = self.current(detach.session) else { return Verdict::Fenced };
-        if !record.attached {
+        if record.gateway.is_none() {
             return Verdict::Fenced;
         }
         if let Some(expiry_s) = detach.expiry_s {
@@ -73,10 +113,8 @@ impl Machine {
         if detach.discard_will {
             record.will = None;
         }
-        if let Some((_, sent)) = detach.sent.first() {
-            record.queue.mark_sent(*sent);
-        }
-        self.close(detach.session.incarnation, self.time, effects);
+        let how = OldConnection::Sent(detach.session, detach.sent.clone());
+        self.close(detach.session.incarnation, self.time, &how, effects);
         Verdict::Applied
     }
 
@@ -84,20 +122,13 @@ impl Machine {
     /// connection is sent unless the session goes on and the will has a delay. \[MQTT-3.1.4-3, 3.1.3-9\]
     fn take_over(&mut self, session: Incarnation, attach: &Attach, effects: &mut Vec<Effect>) -> bool {
         let record = self.sessions.get_mut(&session).expect("clients index only what is held");
-        let goes_on = !attach.clean_start && record.durable && !(record.attached && record.expiry_s == 0);
-        if record.attached {
-            record.attached = false;
+        let goes_on =
+            !attach.clean_start && record.durable && !(record.gateway.is_some() && record.expiry_s == 0);
+        if let Some(gateway) = record.gateway.take() {
             let attachment = record.attachment();
             let delayed = record.will.as_ref().is_some_and(|will| will.delay_s > 0);
-            let sent = match &attach.old {
-                OldConnection::Silent => record.queue.sent(),
-                OldConnection::Sent(taken, sent) if *taken == attachment => {
-                    sent.first().map_or(record.queue.sent(), |(_, sent)| *sent)
-                }
-                OldConnection::Sent(..) | OldConnection::Unknown => record.send_end(),
-            };
-            record.queue.mark_sent(sent);
-            effects.push(Effect::Evicted { session: attachment, gateway: attach.gateway });
+            self.unbind_all(attachment, &attach.old, effects);
+            effects.push(Effect::Evicted { session: attachment, gateway });
             if !(goes_on && delayed) {
                 self.send_will(session, effects);
             }
@@ -118,25 +149,33 @@ impl Machine {
             incarnation,
             epoch: Epoch(0),
             durable: attach.expiry_s > 0,
-            attached: false,
+            gateway: None,
             expiry_s: attach.expiry_s,
             expires_at: None,
             will: None,
             will_due: None,
             window: attach.window,
             subscriptions: BTreeMap::new(),
-            inbound: BTreeSet::new(),
-            queue: Queue::default(),
+            consuming: ShardSet::default(),
+            touched: ShardSet::default(),
         };
         self.sessions.insert(incarnation, record);
         incarnation
     }
 
-    /// The connection of an attached session is gone.
-    fn close(&mut self, session: Incarnation, closed_at: WallTime, effects: &mut Vec<Effect>) {
+    /// The connection of an attached session is gone; `how` tells what it sent.
+    fn close(
+        &mut self,
+        session: Incarnation,
+        closed_at: WallTime,
+        how: &OldConnection,
+        effects: &mut Vec<Effect>,
+    ) {
         let record = self.sessions.get_mut(&session).expect("the caller found it attached");
+        let attachment = record.attachment();
         record.detach(closed_at);
         self.timed.remove(&session);
+        self.unbind_all(attachment, how, effects);
         let record = &self.sessions[&session];
         if record.will.as_ref().is_some_and(|will| will.delay_s == 0) {
             self.send_will(session, effects);
@@ -154,51 +193,31 @@ impl Machine {
         self.due.extend(due.into_iter().flatten());
     }
 
-    /// Forgets a session: its will is sent if it was still to be \[MQTT-3.1.3.2\], messages that other members of a shared
-    /// subscription can take go to them, the rest is dropped with a recorded reason.
+    /// Tells the shards that the session concerns that the connection of `attachment` is gone, and what it sent there.
+    fn unbind_all(&mut self, attachment: Attachment, how: &OldConnection, effects: &mut Vec<Effect>) {
+        for shard in self.sessions[&attachment.incarnation].reached().iter() {
+            let sent = match how {
+                OldConnection::Silent => Sent::Nothing,
+                OldConnection::Sent(by, upto) if *by == attachment => {
+                    let upto = upto.iter().find(|(of, _)| *of == shard);
+                    upto.map_or(Sent::Nothing, |(_, position)| Sent::Below(*position))
+                }
+                OldConnection::Sent(..) | OldConnection::Unknown => Sent::Unknown,
+            };
+            self.tell(shard, PeerOp::Unbind { attachment, sent }, effects);
+        }
+    }
+
+    /// Forgets a session, here and wherever something of it may be: its will is sent if it was still to be. \[MQTT-3.1.3.2\]
     pub(super) fn end_session(&mut self, session: Incarnation, why: SessionEnd, effects: &mut Vec<Effect>) {
         self.forget_due(session);
         self.send_will(session, effects);
-        let Some(mut record) = self.sessions.remove(&session) else { return };
+        let Some(record) = self.sessions.remove(&session) else { return };
         self.clients.remove(&record.client_id);
         self.timed.remove(&session);
-        for filter in record.subscriptions.keys() {
-            self.remove_route(filter, session);
-        }
-        for (queued, maybe_sent) in record.queue.drain() {
-            // QoS 2 that may have been sent is not sent to another member. [MQTT-4.8.2-5]
-            let group = queued.group.clone().filter(|_| !(maybe_sent && queued.qos == QoS::ExactlyOnce));
-            let passed_on = group.is_some_and(|group| self.pass_on(&group, &queued, effects));
-            if !passed_on {
-                self.drop_queued(&record, &queued, effects);
-            }
-            self.log.release(queued.offset);
+        for shard in record.reached().iter() {
+            self.tell(shard, PeerOp::Retire { incarnation: session }, effects);
         }
         effects.push(Effect::Ended { session, client_id: record.client_id, why });
-    }
-
-    /// Gives a message of a shared subscription to another member of the group.
-    pub(super) fn pass_on(
-        &mut self,
-        group: &TopicFilter,
-        queued: &Queued,
-        effects: &mut Vec<Effect>,
-    ) -> bool {
-        let message = self.log.get(queued.offset).clone();
-        let Some(member) = self.pick_member(group) else { return false };
-        let target = super::publish::Target::of_member(&message, group, &member);
-        if target.qos == QoS::AtMostOnce {
-            effects.push(target.volatile(&message));
-            return true;
-        }
-        self.enqueue(target, queued.offset, effects)
-    }
-
-    fn drop_queued(&self, record: &SessionRecord, queued: &Queued, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Dropped {
-            client_id: Some(record.client_id.clone()),
-            message: self.log.get(queued.offset).clone(),
-            reason: DropReason::SessionEnded,
-        });
     }
 }

@@ -1,16 +1,21 @@
 //! What happens because time passed: sessions expire, wills are sent, retained messages expire.
 
-use super::Machine;
+use super::{Machine, PeerOp};
 use crate::base::ids::{Incarnation, Offset};
 use crate::base::time::{Duration, WallTime};
 use crate::event::SessionEnd;
 use crate::shard::session::SessionRecord;
 use crate::shard::verdict::Effect;
 use crate::topic::TopicName;
+use std::rc::Rc;
 
 /// While somebody's expiry depends on it, the last entry on a node's disk is at most so old, so that after a crash the moment
 /// of the crash is known this well.
 pub(crate) const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// So long a shard knows that a session of another shard has ended. What was asked for it before comes later only if its gateway
+/// was not heard of for longer than any lease, and then the gateway is dropped.
+pub(super) const RETIRED_KEPT: Duration = Duration::from_secs(60);
 
 /// Something with a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +26,8 @@ pub(super) enum Due {
     Session(Incarnation),
     /// A retained message expires.
     Retained(TopicName, Offset),
+    /// A session of another shard that ended can be forgotten.
+    Forget(Incarnation),
 }
 
 impl Machine {
@@ -48,6 +55,9 @@ impl Machine {
                         self.forget_retained(&topic);
                     }
                 }
+                Due::Forget(session) => {
+                    self.retired.remove(&session);
+                }
             }
         }
     }
@@ -72,7 +82,7 @@ impl Machine {
         }
     }
 
-    /// Publishes the will and forgets it, in one step: it is sent exactly once. \[MQTT-3.1.2-8, -10\]
+    /// Sends the will to its topic's shard and forgets it, in one step: it is sent exactly once. \[MQTT-3.1.2-8, -10\]
     pub(super) fn send_will(&mut self, session: Incarnation, effects: &mut Vec<Effect>) {
         let Some(record) = self.sessions.get_mut(&session) else { return };
         record.will_due = None;
@@ -81,6 +91,7 @@ impl Machine {
         let mut message = will.message;
         message.expires_at = crate::message::expires_at(self.time, will.expiry_s);
         effects.push(Effect::WillSent { client_id });
-        self.publish_will(message, effects);
+        let shard = self.placement.topic_shard(&message.topic);
+        self.tell(shard, PeerOp::Publish { message: Rc::new(message) }, effects);
     }
 }

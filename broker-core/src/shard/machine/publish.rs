@@ -1,12 +1,13 @@
 //! A message finds the sessions that want it.
 
 use super::{Machine, Publish};
-use crate::base::ids::{Incarnation, Offset};
-use crate::codec::packet::{QoS, SubscriptionOptions};
+use crate::base::ids::{Incarnation, Offset, PacketId};
+use crate::codec::packet::QoS;
 use crate::event::DropReason;
 use crate::message::Message;
 use crate::shard::entry::Attachment;
 use crate::shard::groups::Member;
+use crate::shard::participant::Participant;
 use crate::shard::queue::Queued;
 use crate::shard::session::Subscription;
 use crate::shard::verdict::{Effect, Verdict};
@@ -25,7 +26,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn of(message: &Message, session: Incarnation, subscription: &Subscription) -> Self {
+    pub(super) fn of(message: &Message, session: Incarnation, subscription: &Subscription) -> Self {
         Target {
             session,
             qos: message.qos.min(subscription.options.qos),
@@ -67,40 +68,44 @@ impl Machine {
             effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
             return Verdict::RetainedFull;
         }
-        if let (Some(id), Some(record)) = (publish.inbound, self.current(publish.session)) {
-            record.inbound.insert(id);
+        if let Some(id) = publish.inbound {
+            self.remember_inbound(publish, id);
         }
         Verdict::Accepted { matched: self.take_effect(message, effects) }
     }
 
     /// Fencing and duplicates: what came by a connection that was taken over is refused, a resend has no effect.
     /// \[MQTT-4.3.3-10\]
-    fn refuse_publish(
-        &mut self,
-        session: Attachment,
-        inbound: Option<crate::ids::PacketId>,
-    ) -> Option<Verdict> {
-        match self.current(session) {
-            None => Some(Verdict::Fenced),
-            Some(record) if inbound.is_some_and(|id| record.inbound.contains(&id)) => {
-                Some(Verdict::Duplicate)
-            }
-            Some(_) => None,
+    fn refuse_publish(&mut self, session: Attachment, inbound: Option<PacketId>) -> Option<Verdict> {
+        if !self.admit(session) {
+            return Some(Verdict::Fenced);
+        }
+        let id = inbound?;
+        let held = self.participants.get(&session.incarnation)?;
+        held.inbound.contains(&id).then_some(Verdict::Duplicate)
+    }
+
+    /// Keeps the identifier until PUBREL. Another shard than the session's was asked whether this one may have it; its own is asked
+    /// by this.
+    fn remember_inbound(&mut self, publish: &Publish, id: PacketId) {
+        let Attachment { incarnation, epoch } = publish.session;
+        let new = || Participant::new(publish.message.publisher.clone(), epoch);
+        self.participants.entry(incarnation).or_insert_with(new).inbound.insert(id);
+        if let Some(record) = self.sessions.get_mut(&incarnation) {
+            record.touched.insert(self.shard);
         }
     }
 
     /// A will that cannot be retained for want of room is still delivered.
-    pub(super) fn publish_will(&mut self, mut message: Message, effects: &mut Vec<Effect>) {
-        if message.retain && self.retained_is_full(&message) {
-            message.retain = false;
-            let dropped = Rc::new(message.clone());
-            effects.push(Effect::Dropped {
-                client_id: None,
-                message: dropped,
-                reason: DropReason::RetainedFull,
-            });
+    pub(super) fn publish_will(&mut self, message: &Rc<Message>, effects: &mut Vec<Effect>) {
+        if message.retain && self.retained_is_full(message) {
+            let message = Rc::new(Message { retain: false, ..Message::clone(message) });
+            let reason = DropReason::RetainedFull;
+            effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
+            self.take_effect(&message, effects);
+        } else {
+            self.take_effect(message, effects);
         }
-        self.take_effect(&Rc::new(message), effects);
     }
 
     /// Retains, queues and hands out one message; says whether a session of the machine gets it.
@@ -110,7 +115,8 @@ impl Machine {
         }
         effects.push(Effect::Live(message.clone()));
         let targets = self.targets(message);
-        let matched = !targets.is_empty();
+        let hearers = if message.qos > QoS::AtMostOnce { self.hearers(&message.topic) } else { Vec::new() };
+        let matched = !targets.is_empty() || !hearers.is_empty();
         let mut offset = None;
         for target in targets {
             if target.qos == QoS::AtMostOnce {
@@ -119,6 +125,10 @@ impl Machine {
             }
             let at = *offset.get_or_insert_with(|| self.log.append(message.clone()));
             self.enqueue(target, at, effects);
+        }
+        if !hearers.is_empty() {
+            let at = *offset.get_or_insert_with(|| self.log.append(message.clone()));
+            self.enqueue_for_hubs(&hearers, at, effects);
         }
         if let Some(offset) = offset {
             self.log.release(offset);
@@ -140,7 +150,7 @@ impl Machine {
     pub(super) fn ordinary_targets(&self, message: &Message) -> Vec<Target> {
         let mut targets = Vec::new();
         self.routes.for_each_match(&message.topic, |session, subscription| {
-            if !(subscription.options.no_local && self.sessions[session].client_id == message.publisher) {
+            if !(subscription.options.no_local && self.participants[session].client_id == message.publisher) {
                 targets.push(Target::of(message, *session, subscription));
             }
         });
@@ -162,64 +172,25 @@ impl Machine {
     }
 
     pub(super) fn pick_member(&mut self, group: &TopicFilter) -> Option<Member> {
-        let sessions = &self.sessions;
-        let connected = |session: Incarnation| sessions.get(&session).is_some_and(|record| record.attached);
+        let held = &self.participants;
+        let connected = |session: Incarnation| held.get(&session).is_some_and(|held| held.bound.is_some());
         self.groups.pick(group, connected)
     }
 
     /// Queues a message for one session, or drops it there with a recorded reason if the queue is full.
     pub(super) fn enqueue(&mut self, target: Target, offset: Offset, effects: &mut Vec<Effect>) -> bool {
         let message = self.log.get(offset).clone();
-        let Some(record) = self.sessions.get_mut(&target.session) else { return false };
-        let (waiting, bytes) = record.queue.backlog();
+        let Some(held) = self.participants.get_mut(&target.session) else { return false };
+        let (waiting, bytes) = held.queue.backlog();
         if waiting >= self.limits.queue_messages_max || bytes + message.size() > self.limits.queue_bytes_max {
-            let client_id = Some(record.client_id.clone());
+            let client_id = Some(held.client_id.clone());
             effects.push(Effect::Dropped { client_id, message, reason: DropReason::QueueFull });
             return true;
         }
         let Target { session, qos, retain, subscription_ids, group } = target;
-        record.queue.push(Queued { offset, qos, retain, subscription_ids, group }, message.size());
+        held.queue.push(Queued { offset, qos, retain, subscription_ids, group }, message.size());
         self.log.retain(offset);
         effects.push(Effect::Ready(session));
         true
-    }
-
-    /// Stores the message as the last one of its topic, or deletes that if the payload is empty. \[MQTT-3.3.1-5, -6, -7\]
-    fn retain(&mut self, message: &Rc<Message>) {
-        self.forget_retained(&message.topic);
-        if !message.payload.is_empty() {
-            let offset = self.log.append(message.clone());
-            self.index_retained(message.topic.clone(), offset);
-        }
-    }
-
-    pub(super) fn forget_retained(&mut self, topic: &TopicName) {
-        let Some(offset) = self.retained.remove(topic) else { return };
-        let message = self.log.get(offset);
-        self.retained_bytes -= message.size();
-        if let Some(at) = message.expires_at {
-            self.due.remove(&(at, super::Due::Retained(topic.clone(), offset)));
-        }
-        self.log.release(offset);
-    }
-
-    fn retained_is_full(&self, message: &Message) -> bool {
-        if message.payload.is_empty() {
-            return false;
-        }
-        let replaced = self.retained.get(&message.topic).map(|offset| self.log.get(*offset).size());
-        let bytes = self.retained_bytes - replaced.unwrap_or(0) + message.size();
-        let count = self.retained.len() + usize::from(replaced.is_none());
-        count > self.limits.retained_messages_max as usize || bytes > self.limits.retained_bytes_max
-    }
-
-    /// What a retained message looks like to a subscription that is made now. \[MQTT-3.3.1-8\]
-    pub(super) fn retained_target(
-        message: &Message,
-        session: Incarnation,
-        subscription: &Subscription,
-    ) -> Target {
-        let SubscriptionOptions { qos, .. } = subscription.options;
-        Target { retain: true, qos: message.qos.min(qos), ..Target::of(message, session, subscription) }
     }
 }

@@ -2,11 +2,12 @@
 
 use super::Machine;
 use super::publish::Target;
-use crate::base::ids::{Incarnation, Position};
+use crate::base::ids::{Incarnation, Offset, Position, ShardId};
 use crate::base::time::WallTime;
 use crate::codec::packet::QoS;
 use crate::message::Message;
-use crate::shard::queue::{Queue, Queued, Slot};
+use crate::shard::participant::Participant;
+use crate::shard::queue::{Queued, Slot};
 use crate::shard::session::SessionRecord;
 use crate::shard::verdict::Effect;
 use crate::topic::{TopicFilter, TopicName};
@@ -46,6 +47,29 @@ impl Machine {
         self.sessions.values()
     }
 
+    /// What the shard holds of a session that concerns its topics.
+    pub fn participant(&self, session: Incarnation) -> Option<&Participant> {
+        self.participants.get(&session)
+    }
+
+    /// All sessions that concern the shard's topics.
+    pub fn participants(&self) -> impl Iterator<Item = (Incarnation, &Participant)> {
+        self.participants.iter().map(|(session, held)| (*session, held))
+    }
+
+    /// The message of something that is queued.
+    ///
+    /// # Panics
+    /// If it is not queued any more.
+    pub fn message(&self, offset: Offset) -> &Rc<Message> {
+        self.log.get(offset)
+    }
+
+    /// Which shard it is.
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// How many sessions and messages are held.
     pub fn counts(&self) -> (usize, usize) {
         (self.sessions.len(), self.log.len())
@@ -57,8 +81,8 @@ impl Machine {
     }
 
     /// What a position of a session's queue asks for; `None` at the tail.
-    pub fn pending<'m>(&'m self, session: &'m SessionRecord, position: Position) -> Option<Pending<'m>> {
-        let queue: &Queue = &session.queue;
+    pub fn pending<'m>(&'m self, held: &'m Participant, position: Position) -> Option<Pending<'m>> {
+        let queue = &held.queue;
         if position < queue.base() {
             // A connection that was held back at the end of its span, while others finished what comes next, is behind.
             return Some(Pending::Done);
@@ -105,8 +129,9 @@ impl Machine {
             }
         }
         if !self.group_routes.is_empty() {
-            let connected =
-                |session: Incarnation| self.sessions.get(&session).is_some_and(|record| record.attached);
+            let connected = |session: Incarnation| {
+                self.participants.get(&session).is_some_and(|held| held.bound.is_some())
+            };
             for filter in self.matching_groups(&message.topic) {
                 if let Some(member) = self.groups.pick_volatile(&filter, rotation, connected) {
                     matched = true;

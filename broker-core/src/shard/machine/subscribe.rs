@@ -1,17 +1,15 @@
-//! Subscriptions of durable sessions, and all shared ones.
+//! Subscriptions of durable sessions, and all shared ones: decided in the shard of the session, made in those of the topics.
 
-use super::Machine;
-use crate::base::ids::{Incarnation, Offset};
+use super::{Machine, PeerOp};
+use crate::base::ids::Incarnation;
 use crate::codec::ReasonCode;
-use crate::codec::packet::{QoS, RetainHandling, SubscriptionOptions};
+use crate::codec::packet::{QoS, SubscriptionOptions};
 use crate::shard::entry::Attachment;
-use crate::shard::groups::Member;
 use crate::shard::session::Subscription;
 use crate::shard::verdict::{Effect, Verdict};
 use crate::topic::TopicFilter;
 
 impl Machine {
-    /// Makes the routes and queues the retained messages in one step. \[MQTT-3.8.4-3, -4\]
     pub(super) fn subscribe(
         &mut self,
         session: Attachment,
@@ -37,71 +35,46 @@ impl Machine {
         subscription: Subscription,
         effects: &mut Vec<Effect>,
     ) -> Result<QoS, ReasonCode> {
+        let shards = self.shards_of(filter);
         let record = self.sessions.get_mut(&session).expect("checked to be current");
         let existed = record.subscriptions.contains_key(filter);
         if !existed && record.subscriptions.len() >= self.limits.subscriptions_max as usize {
             return Err(ReasonCode::QuotaExceeded);
         }
         record.subscriptions.insert(filter.clone(), subscription);
-        if filter.share().is_some() {
-            if self.groups.join(filter, Member { session, subscription }) {
-                self.group_routes.insert(filter, filter.clone(), ());
+        let known = record.consuming;
+        record.consuming = known.union(shards);
+        let (attachment, bind) = (record.attachment(), record.bind());
+        for shard in shards.iter() {
+            if !known.contains(shard) {
+                self.tell(shard, bind.clone(), effects);
             }
-        } else {
-            self.routes.insert(filter, session, subscription);
-            let wanted = match subscription.options.retain_handling {
-                RetainHandling::Always => true,
-                RetainHandling::IfNew => !existed,
-                RetainHandling::Never => false,
-            };
-            if wanted {
-                self.queue_retained(session, filter, &subscription, effects);
-            }
+            let filter = filter.clone();
+            self.tell(shard, PeerOp::Route { attachment, filter, subscription, existed }, effects);
         }
         Ok(subscription.options.qos)
     }
 
-    fn queue_retained(
+    pub(super) fn unsubscribe(
         &mut self,
-        session: Incarnation,
-        filter: &TopicFilter,
-        subscription: &Subscription,
+        attachment: Attachment,
+        filters: &[TopicFilter],
         effects: &mut Vec<Effect>,
-    ) {
-        let mut offsets: Vec<Offset> = Vec::new();
-        self.retained.for_each_match(filter, |_, offset| offsets.push(*offset));
-        for offset in offsets {
-            let message = self.log.get(offset).clone();
-            let target = Machine::retained_target(&message, session, subscription);
-            if target.qos == QoS::AtMostOnce {
-                effects.push(target.volatile(&message));
-            } else {
-                self.enqueue(target, offset, effects);
-            }
-        }
-    }
-
-    /// Removes subscriptions. What is queued already is still delivered. \[MQTT-3.10.4-2, -3\]
-    pub(super) fn unsubscribe(&mut self, session: Attachment, filters: &[TopicFilter]) -> Verdict {
-        if self.current(session).is_none() {
+    ) -> Verdict {
+        if self.current(attachment).is_none() {
             return Verdict::Fenced;
         }
-        let existed = filters.iter().map(|filter| {
-            let record = self.sessions.get_mut(&session.incarnation).expect("checked to be current");
+        let mut answers = Vec::with_capacity(filters.len());
+        for filter in filters {
+            let record = self.sessions.get_mut(&attachment.incarnation).expect("checked to be current");
             let existed = record.subscriptions.remove(filter).is_some();
             if existed {
-                self.remove_route(filter, session.incarnation);
+                for shard in self.shards_of(filter).iter() {
+                    self.tell(shard, PeerOp::Unroute { attachment, filter: filter.clone() }, effects);
+                }
             }
-            existed
-        });
-        Verdict::Unsubscribed(existed.collect())
-    }
-
-    pub(super) fn remove_route(&mut self, filter: &TopicFilter, session: Incarnation) {
-        if filter.share().is_none() {
-            self.routes.remove(filter, &session);
-        } else if self.groups.leave(filter, session) {
-            self.group_routes.remove(filter, filter);
+            answers.push(existed);
         }
+        Verdict::Unsubscribed(answers)
     }
 }
