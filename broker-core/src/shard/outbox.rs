@@ -46,6 +46,17 @@ impl Outboxes {
         Some(outbox.confirmed + outbox.ops.len() as u64)
     }
 
+    /// The last numbers under which wills of this client are on their way.
+    pub(super) fn wills_of(&self, client_id: &str) -> Vec<(ShardId, u64)> {
+        let last = |outbox: &Outbox| {
+            let is_will =
+                |op: &PeerOp| matches!(op, PeerOp::Publish { message } if message.publisher == client_id);
+            let index = outbox.ops.iter().rposition(is_will)?;
+            Some(outbox.confirmed + 1 + index as u64)
+        };
+        self.outboxes.iter().filter_map(|(to, outbox)| Some((*to, last(outbox)?))).collect()
+    }
+
     /// The shards that have something to confirm.
     pub(super) fn waiting(&self) -> impl Iterator<Item = ShardId> {
         self.outboxes.iter().filter(|(_, outbox)| !outbox.ops.is_empty()).map(|(to, _)| *to)

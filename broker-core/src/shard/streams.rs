@@ -38,9 +38,12 @@ impl Streams {
     pub(super) fn turn(&self, stamp: Stamp) -> Turn {
         let Some(stream) = self.streams.get(&stamp.producer) else {
             return match stamp.producer {
-                _ if stamp.sequence != 1 => Turn::Past(Verdict::UnknownProducer),
-                Producer::Shard(_) => Turn::Next,
-                Producer::Gateway(gateway) if self.is_newer(gateway) => Turn::First(gateway),
+                // Every shard of the cluster is known before it says anything.
+                Producer::Shard(_) if stamp.sequence == 1 => Turn::Next,
+                Producer::Shard(_) => Turn::Past(Verdict::OutOfTurn { expected: 1 }),
+                Producer::Gateway(gateway) if stamp.sequence == 1 && self.is_newer(gateway) => {
+                    Turn::First(gateway)
+                }
                 Producer::Gateway(_) => Turn::Past(Verdict::UnknownProducer),
             };
         };

@@ -45,12 +45,15 @@ impl Machine {
         }
     }
 
-    /// What others must have confirmed before a request may be answered: all that concerns its filters. What an earlier request has
-    /// changed counts too, or UNSUBACK for what is given up already would come before the route is gone.
+    /// What others must have confirmed before a request may be answered. Of (UN)SUBSCRIBE all that concerns its filters: what an
+    /// earlier request has changed counts too, or UNSUBACK for what is given up already would come before the route is
+    /// gone. Of CONNECT the client's wills: a client that says in a retained message that it is back must not be overtaken by
+    /// its own death.
     pub(super) fn awaited(&self, op: &Op) -> Vec<(ShardId, u64)> {
         let shards = match op {
             Op::Subscribe { filters, .. } => self.shards_of_all(filters.iter().map(|(filter, _)| filter)),
             Op::Unsubscribe { filters, .. } => self.shards_of_all(filters.iter()),
+            Op::Attach(attach) => return self.outboxes.wills_of(&attach.client_id),
             _ => return Vec::new(),
         };
         let last = |shard| self.outboxes.last_unconfirmed(shard).map(|last| (shard, last));

@@ -68,8 +68,8 @@ impl Machine {
             effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
             return Verdict::RetainedFull;
         }
-        if let Some(id) = publish.inbound {
-            self.remember_inbound(publish, id);
+        if publish.touched || publish.inbound.is_some() {
+            self.remember_publisher(publish);
         }
         Verdict::Accepted { matched: self.take_effect(message, effects) }
     }
@@ -85,12 +85,12 @@ impl Machine {
         held.inbound.contains(&id).then_some(Verdict::Duplicate)
     }
 
-    /// Keeps the identifier until PUBREL. Another shard than the session's was asked whether this one may have it; its own is asked
-    /// by this.
-    fn remember_inbound(&mut self, publish: &Publish, id: PacketId) {
+    /// Keeps the epoch, and the identifier until PUBREL. The session's shard was told before that this one may have them; if it is
+    /// this one, it is told now.
+    fn remember_publisher(&mut self, publish: &Publish) {
         let Attachment { incarnation, epoch } = publish.session;
         let new = || Participant::new(publish.message.publisher.clone(), epoch);
-        self.participants.entry(incarnation).or_insert_with(new).inbound.insert(id);
+        self.participants.entry(incarnation).or_insert_with(new).inbound.extend(publish.inbound);
         if let Some(record) = self.sessions.get_mut(&incarnation) {
             record.touched.insert(self.shard);
         }

@@ -1,5 +1,5 @@
-//! The queue machine under random entries: the same entries give the same bytes, a snapshot changes nothing, and all parts of
-//! the state agree with each other after every entry.
+//! One machine: the same entries give the same bytes, a snapshot changes nothing, and all parts of the state agree with each other
+//! after every entry.
 
 use broker_core::codec::packet::{PublishProperties, QoS, RetainHandling, SubscriptionOptions};
 use broker_core::face::Durability;
@@ -215,6 +215,7 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
             let expires_at = expiry_s.map(|seconds| at + Duration::from_secs(u64::from(seconds)));
             Op::Publish(Publish {
                 session,
+                touched: false,
                 inbound: PacketId::new(id).filter(|_| durable && qos == QoS::ExactlyOnce),
                 message: Rc::new(message(client, topic, qos, retain, bytes, expires_at)),
             })
