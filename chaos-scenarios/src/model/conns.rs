@@ -169,19 +169,25 @@ pub(super) fn read<'a>(history: &'a History) -> BTreeMap<ConnId, Conn<'a>> {
             _ => {}
         }
     }
-    let last_at = history.records.last().map_or(Instant::ZERO, |record| record.at);
-    let kept: Vec<Instant> = conns.values().map(|conn| kept_until(&conns, conn, last_at)).collect();
-    for (conn, until) in conns.values_mut().zip(kept) {
-        conn.kept_until = until;
-    }
+    note_kept_until(history, &mut conns);
     conns
 }
 
-fn kept_until(conns: &BTreeMap<ConnId, Conn<'_>>, conn: &Conn<'_>, last_at: Instant) -> Instant {
-    let closed_at = conn.closed.map_or(last_at, |(_, at, _)| at);
-    let later = conns.values().filter(|other| other.opened > conn.opened);
-    let taking = later.filter(|other| other.client == conn.client || other.client_id() == conn.client_id());
-    taking.map(|other| other.opened_at).min().map_or(closed_at, |taken_at| taken_at.min(closed_at))
+/// Until when each client listened to each connection.
+fn note_kept_until<'a>(history: &'a History, conns: &mut BTreeMap<ConnId, Conn<'a>>) {
+    let last_at = history.records.last().map_or(Instant::ZERO, |record| record.at);
+    let mut latest_first: Vec<&mut Conn<'_>> = conns.values_mut().collect();
+    latest_first.sort_unstable_by_key(|conn| std::cmp::Reverse(conn.opened));
+    // When the next connection of the same client, or with the same client identifier, was opened.
+    let mut by_client: BTreeMap<ClientNo, Instant> = BTreeMap::new();
+    let mut by_client_id: BTreeMap<Option<&str>, Instant> = BTreeMap::new();
+    for conn in latest_first {
+        let closed_at = conn.closed.map_or(last_at, |(_, at, _)| at);
+        let taken_at = [by_client.get(&conn.client), by_client_id.get(&conn.client_id())];
+        conn.kept_until = taken_at.into_iter().flatten().copied().fold(closed_at, Instant::min);
+        by_client.insert(conn.client, conn.opened_at);
+        by_client_id.insert(conn.client_id(), conn.opened_at);
+    }
 }
 
 fn opened<'a>(client: ClientNo, id: ConnId, node: NodeId, opened: Place, opened_at: Instant) -> Conn<'a> {
