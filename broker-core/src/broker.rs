@@ -35,6 +35,8 @@ pub enum OpenError {
         /// The one that came.
         found: Lsn,
     },
+    /// It is to be a member of a cluster, which it cannot be yet.
+    Cluster,
 }
 
 impl fmt::Display for OpenError {
@@ -48,6 +50,9 @@ impl fmt::Display for OpenError {
                     "record {expected} of the log is missing, the next one is {found}; restore the data folder"
                 )
             }
+            OpenError::Cluster => {
+                f.write_str("this version cannot be a member of a cluster; let the node stand alone")
+            }
         }
     }
 }
@@ -59,6 +64,9 @@ impl std::error::Error for OpenError {}
 /// # Errors
 /// If the recovered data cannot be read; nothing was changed then.
 pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, OpenError> {
+    if setup.cluster.is_some() {
+        return Err(OpenError::Cluster);
+    }
     let (mut last, mut log_bytes, mut snapshot_bytes) = (Lsn(0), 0, 0);
     let mut machine = match recovered.snapshot {
         Some(snapshot) => {

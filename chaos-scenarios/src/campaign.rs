@@ -63,6 +63,15 @@ pub fn tasks(from: u64, seeds: u64, only: Option<&'static Story>) -> Vec<Task> {
     known.chain(fresh).collect()
 }
 
+/// The tasks of `seeds` seeds from `from` on: a rotation of all stories of several nodes; none if the core can tell none.
+pub fn tasks_of_cluster(from: u64, seeds: u64) -> Vec<Task> {
+    let fresh = (from..from.saturating_add(seeds)).filter_map(|seed| {
+        let story = stories::cluster::turn(seed)?;
+        Some(Task { story, seed, regression: false })
+    });
+    fresh.collect()
+}
+
 /// Makes all runs on `jobs` threads, and tells `done` each as it ends (in no particular order).
 pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary {
     let next = AtomicUsize::new(0);
@@ -90,7 +99,9 @@ pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary
         }
     });
     let mut summary = Summary::default();
-    for name in situations::names() {
+    let together = tasks.iter().any(|task| task.story.is_of_cluster());
+    let of_cluster = situations::names_of_cluster().filter(|_| together);
+    for name in situations::names().chain(of_cluster) {
         summary.situations.insert(name, 0);
     }
     for (place, trial) in trials {

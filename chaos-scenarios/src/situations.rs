@@ -3,6 +3,8 @@
 //! A situation that no run of the standard campaign reaches fails it: the faults or the clients are not what they were
 //! thought to be.
 
+mod cluster;
+
 use crate::model::{Copy, Model, Place};
 use broker_core::event::{DropReason, Event};
 use sim::history::{NodeDown, Packet, Qos, What};
@@ -104,14 +106,20 @@ const ALL: &[Situation] = &[
     },
 ];
 
-/// The names of all situations.
+/// The names of the situations that one node can come into.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|situation| situation.name)
 }
 
+/// The names of the situations that only several nodes can come into.
+pub fn names_of_cluster() -> impl Iterator<Item = &'static str> {
+    cluster::ALL.iter().map(|situation| situation.name)
+}
+
 /// The situations that a run reached, and how often.
 pub fn reached(model: &Model<'_>) -> BTreeMap<&'static str, u32> {
-    let counts = ALL.iter().map(|situation| (situation.name, (situation.count)(model)));
+    let cluster = cluster::ALL.iter().filter(|_| model.ground.is_cluster());
+    let counts = ALL.iter().chain(cluster).map(|situation| (situation.name, (situation.count)(model)));
     counts
         .filter(|(_, count)| *count > 0)
         .map(|(name, count)| (name, u32::try_from(count).unwrap_or(u32::MAX)))

@@ -48,7 +48,8 @@ fn the_command_says_what_scripts_rely_on() {
         (Some(0), Some("3 seeds, 0 violations, 0 liveness failures, 0 crashes"))
     );
     let (status, text) = chaos(&["list"]);
-    assert_eq!((status, text.lines().count()), (Some(0), stories::ALL.len()));
+    let known = stories::ALL.len() + stories::cluster::all().len();
+    assert_eq!((status, text.lines().count()), (Some(0), known));
     assert_eq!(chaos(&["run", "--scenario", "no-such-story"]).0, Some(2));
     assert_eq!(chaos(&["run", "--jobs", "0"]).0, Some(2));
     assert_eq!(chaos(&["fly"]).0, Some(2));

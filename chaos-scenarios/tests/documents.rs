@@ -2,6 +2,7 @@
 
 use chaos_scenarios::checkers;
 use chaos_scenarios::stories;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -35,6 +36,28 @@ fn the_page_of_invariants_lists_every_checker() {
         );
     }
     hold("invariants.md", "checkers", &table);
+}
+
+#[test]
+fn the_page_of_the_simulation_lists_every_fault() {
+    let stories = stories::ALL.iter().chain(stories::cluster::untold());
+    let scenarios = stories.flat_map(|story| (0..60).map(|seed| story.scenario(seed)));
+    let faults = scenarios.flat_map(|scenario| scenario.faults);
+    let known: BTreeMap<&str, &str> = faults.map(|fault| (fault.kind.name(), fault.kind.about())).collect();
+    let mut table = String::from("| fault | while it lasts |\n|---|---|\n");
+    for (name, about) in known {
+        let _ = writeln!(table, "| {name} | {about} |");
+    }
+    hold("simulation.md", "faults", &table);
+}
+
+#[test]
+fn the_page_of_the_simulation_lists_every_story_of_several_nodes() {
+    let mut table = String::from("| story | what goes wrong in it | where it happened |\n|---|---|---|\n");
+    for story in stories::cluster::untold().iter().filter(|story| !story.name.starts_with("cluster/")) {
+        let _ = writeln!(table, "| `{}` | {} | {} |", story.name, story.about, story.source);
+    }
+    hold("simulation.md", "stories of a cluster", &table);
 }
 
 #[test]

@@ -229,6 +229,14 @@ impl Scenario {
         }
     }
 
+    /// How many shards hold the sessions and messages: 1 on a node alone.
+    pub fn shards(&self) -> usize {
+        match self.architecture {
+            Architecture::Centralized => 1,
+            Architecture::Ownership { shards, .. } => shards.into(),
+        }
+    }
+
     /// Adds a client.
     pub fn client(&mut self, spec: ClientSpec) -> ClientNo {
         let number = u32::try_from(self.clients.len()).expect("fewer than four billion clients");

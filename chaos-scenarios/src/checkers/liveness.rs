@@ -49,7 +49,8 @@ fn keep_alive(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
         let before = sent.iter().rev().find(|sent| **sent < place).copied().unwrap_or(accepted);
         let silent = model.at(place).saturating_since(model.at(before));
         let too_soon = keep_alive_s == 0 || silent + slack < limit;
-        if too_soon && delayed.is_none() && !unheard {
+        let disturbed = model.ground.disturbed(model.at(before), model.at(place));
+        if too_soon && delayed.is_none() && !unheard && !disturbed {
             let what = format!(
                 "{} was closed for its silence after {:.1} s; its keep alive is {keep_alive_s} s ({})",
                 conn.id,
@@ -72,7 +73,9 @@ fn keep_alive(model: &Model<'_>, conn: &Conn<'_>) -> Option<Because> {
     let until = conn.closed.map_or(model.ground.last_at, |(_, at, _)| at);
     let silences = sent.windows(2).map(|pair| (pair[0], model.at(pair[1])));
     let silent = silences.chain([(last_sent, until)]).find(|(from, until)| {
-        until.saturating_since(model.at(*from)) > limit + slack && up_from(model, *from, *until)
+        // While its requests wait for a quorum it is not taken for silent.
+        let waits = model.ground.disturbed(model.at(*from), *until);
+        until.saturating_since(model.at(*from)) > limit + slack && up_from(model, *from, *until) && !waits
     });
     let (from, until) = silent?;
     let silent_s = until.saturating_since(model.at(from)).as_secs_f64();
@@ -106,7 +109,7 @@ fn served_after_silence(
                 _ => false,
             }
     });
-    if blurred {
+    if blurred || model.ground.disturbed(conn.opened_at, until) {
         return None;
     }
     let accepted = conn.accepted()?;
@@ -146,10 +149,9 @@ fn converges(model: &Model<'_>) -> Verdict {
     let Some(end) = model.ground.end else {
         return Verdict::Unknown("the history has no end".to_owned());
     };
-    let down = model.ground.downs.last();
-    let stays_down = down.filter(|down| {
-        !model.ground.ups.iter().any(|(place, node)| *place > down.place && *node == down.node)
-    });
+    let mut downs = model.ground.downs.iter();
+    let stays_down = downs
+        .find(|down| !model.ground.ups.iter().any(|(place, node)| *place > down.place && *node == down.node));
     if let Some(down) = stays_down.filter(|down| !matches!(down.why, NodeDown::Panicked(_))) {
         let what = format!("node {} went down and did not come back", down.node);
         return Verdict::Violated(Because::at(model, down.place, what));

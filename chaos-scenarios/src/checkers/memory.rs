@@ -107,12 +107,10 @@ fn queue(model: &Model<'_>, life: &Life<'_>, limits: &Limits) -> Option<Because>
             })
         });
         let places: Vec<Place> = waiting.map(|delivery| delivery.place).collect();
-        (places.len() > limits.queue_messages_max as usize).then(|| {
-            let what = format!(
-                "{} messages were queued at once, queue_messages_max is {}",
-                places.len(),
-                limits.queue_messages_max
-            );
+        // In a cluster a session has a queue in each shard.
+        let most = limits.queue_messages_max as usize * model.scenario.shards();
+        (places.len() > most).then(|| {
+            let what = format!("{} messages were queued at once, {most} is the most", places.len(),);
             Because::at(model, places[places.len() - 1], what).after([asked])
         })
     })
@@ -124,7 +122,8 @@ fn connections(model: &Model<'_>, limits: &Limits) -> Option<Because> {
         let place = conn.accepted()?;
         // A connection is surely held at the time of the last request that was answered on it.
         let held = accepted.iter().filter(|other| {
-            other.accepted().is_some_and(|begun| begun <= place)
+            other.node == conn.node
+                && other.accepted().is_some_and(|begun| begun <= place)
                 && (other.id == conn.id || other.alive_at >= model.at(place))
         });
         let count = held.count();

@@ -221,7 +221,13 @@ fn first_with_dup(model: &Model<'_>, concerned: impl Fn(&Published<'_>) -> bool)
     for delivery in deliveries.filter(|delivery| delivery.publish.dup) {
         let Some(message) = delivery.tag.and_then(|tag| model.published.get(&tag)) else { continue };
         let accepted = accepted(model, delivery.conn);
-        if concerned(message) && accepted.is_some_and(|accepted| accepted < message.first().place) {
+        // A shard that did not know of the connection yet may have sent it to the one before.
+        let sent = message.first().place;
+        let known = |accepted: Place| {
+            accepted < sent
+                && model.ground.caught_up_at(model.at(accepted)).is_some_and(|at| at <= model.at(sent))
+        };
+        if concerned(message) && accepted.is_some_and(known) {
             let what = format!(
                 "{} was sent with DUP on the connection that was open when it was published, and never before",
                 message.tag

@@ -108,5 +108,6 @@ fn may_give_back(
 /// forget it in a crash: progress is written down lazily.
 fn stays_processed(model: &Model<'_>, delivery: &Delivery<'_>, place: Place) -> bool {
     let answered = model.conns[&delivery.conn].alive_at > model.at(place);
-    answered && !model.ground.crashes().any(|down| down.place > delivery.place)
+    let crashed = model.ground.crashes().any(|down| down.place > delivery.place);
+    answered && !crashed && !model.ground.disturbed(model.at(delivery.place), model.ground.last_at)
 }

@@ -1,7 +1,7 @@
 //! What is delivered was asked for: 26, 35.
 
 use super::{Because, Checker, Verdict};
-use crate::model::{Began, Copy, Delivery, Life, Model, Place, Published, Sub};
+use crate::model::{Began, Copy, Delivery, Grant, Life, Model, Place, Published, Sub};
 use broker_core::topic::TopicName;
 use sim::history::{Qos, Tag};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,6 +134,7 @@ fn settled<'m, 'a>(
         let changing = sub.answered.is_none_or(|(place, _)| place >= sent)
             || sub.unsubscribing.is_some_and(|asked| asked < delivered)
             || sub.carried
+            || matches!(sub.answered, Some((_, Grant::Undone(_))))
             || sub.is_shared();
         if changing {
             return None;

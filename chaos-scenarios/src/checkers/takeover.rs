@@ -1,7 +1,7 @@
 //! One connection for one client identifier: 16, 17.
 
 use super::{Because, Checker, Verdict};
-use crate::model::{Conn, Model, Place};
+use crate::model::{Conn, Model, Place, Published};
 use sim::history::{Closer, Packet, What};
 
 pub(super) const ONE_CONNECTION: Checker = Checker {
@@ -46,7 +46,9 @@ fn one_connection(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<B
     let taken = new.accepted()?;
     let asked = new.connect.map_or(taken, |(place, _, _)| place);
     if let Some((place, dismissed)) = old.dismissed.filter(|(place, _)| *place > taken) {
-        let sooner = model.ground.went_down(asked, place);
+        // A node of a cluster that lost its lease, or its link, closes its clients for that.
+        let sooner =
+            model.ground.went_down(asked, place) || model.ground.disturbed(model.at(asked), model.at(place));
         if dismissed.reason != TAKEN_OVER
             && old.is_v5()
             && !sooner
@@ -93,12 +95,17 @@ fn behaved(model: &Model<'_>, conn: &Conn<'_>) -> bool {
 
 fn fencing(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<Because> {
     let taken = new.accepted()?;
+    // Only the session's shard has to know of the takeover by then; the others learn it from there.
+    let fenced_at = model.ground.caught_up_at(model.at(taken))?;
     let later: Vec<Place> = old.places.iter().copied().filter(|place| *place > taken).collect();
     for &place in &later {
         let What::Received { packet, .. } = &model.record(place).what else { continue };
         if let Packet::Publish(publish) = packet {
             let message = publish.tag().and_then(|tag| model.published.get(&tag));
-            if let Some(message) = message.filter(|message| message.first().place > taken) {
+            let new = |message: &&Published<'_>| {
+                message.first().place > taken && model.at(message.first().place) >= fenced_at
+            };
+            if let Some(message) = message.filter(new) {
                 let what = format!(
                     "{} was delivered on a connection whose session had been taken over",
                     message.tag
@@ -109,7 +116,8 @@ fn fencing(model: &Model<'_>, old: &Conn<'_>, new: &Conn<'_>) -> Option<Because>
             }
             continue;
         }
-        let earlier_request = old.places.iter().any(|at| *at < taken && is_answered_by(model, *at, packet));
+        let mut earlier = old.places.iter().filter(|at| **at < taken || model.at(**at) < fenced_at);
+        let earlier_request = earlier.any(|at| is_answered_by(model, *at, packet));
         let request = later.iter().find(|at| **at < place && is_answered_by(model, **at, packet));
         if let (false, Some(request)) = (earlier_request, request) {
             let what = "a request was answered on a connection whose session had been taken over".to_owned();

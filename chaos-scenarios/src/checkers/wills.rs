@@ -80,7 +80,8 @@ fn due_at(model: &Model<'_>, will: &Published<'_>, conn: &Conn<'_>) -> Option<In
         return None;
     }
     let margin = model.ground.clock_slack() + Duration::from_secs(1);
-    let crash = if model.ground.downs.is_empty() { Duration::ZERO } else { LATE_DETACH };
+    let orderly = model.ground.downs.is_empty() && !model.ground.is_cluster();
+    let crash = if orderly { Duration::ZERO } else { LATE_DETACH };
     let delay = if delay_s == 0 { Duration::ZERO } else { Duration::from_secs(delay_s.into()) + crash };
     Some(settled_at.max(up_at) + delay + margin)
 }

@@ -2,6 +2,7 @@
 //! their rates. With everything always slightly on, the extremes would never be met.
 
 mod clients;
+pub(crate) mod cluster;
 mod faults;
 
 use crate::stories::Story;

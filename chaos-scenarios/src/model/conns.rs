@@ -7,6 +7,9 @@ use broker_core::time::{Duration, Instant};
 use sim::history::{ClientNo, Closer, ConnAck, Connect, Disconnect, History, Packet, Version, What};
 use std::collections::BTreeMap;
 
+/// Server unavailable, Server busy: a CONNECT that a cluster had no quorum for in time.
+const PUT_OFF: [u8; 2] = [0x88, 0x89];
+
 /// One connection.
 #[derive(Debug)]
 pub struct Conn<'a> {
@@ -36,6 +39,8 @@ pub struct Conn<'a> {
     pub kept_until: Instant,
     /// When the last PUBLISH or PUBREL came.
     pub heard_at: Option<Instant>,
+    /// CONNACK said that the node could not find out in time.
+    pub put_off: bool,
     /// All its places, rising.
     pub places: Vec<Place>,
 }
@@ -62,9 +67,10 @@ impl<'a> Conn<'a> {
         self.connack.is_some_and(|(_, _, connack)| connack.reason == 0 && connack.session_present)
     }
 
-    /// Whether CONNECT was sent and the answer never came.
+    /// Whether CONNECT was sent and nobody said what came of it: the answer never came, or it was that the node could not
+    /// find out in time (which says nothing of whether it will yet be carried out).
     pub fn unanswered(&self) -> bool {
-        self.connect.is_some() && self.connack.is_none()
+        self.connect.is_some() && (self.connack.is_none() || self.put_off)
     }
 
     /// The least and the most the session may outlive the connection, in seconds (0xFFFFFFFF is for ever): the two differ
@@ -101,6 +107,11 @@ impl<'a> Conn<'a> {
     /// When the broker had surely noticed the end of the connection and done with all its bytes; `None` if it is open or
     /// the broker may never have noticed.
     pub fn settled_at(&self, ground: &Ground<'_>) -> Option<Instant> {
+        ground.settles_at(self.noticed_at(ground)?)
+    }
+
+    /// When the node had surely noticed the end of the connection and read all its bytes.
+    fn noticed_at(&self, ground: &Ground<'_>) -> Option<Instant> {
         // A node that goes down has no connections any more, whenever their clients notice. One that was not answered may
         // have been under way to the next process.
         let known_at = match (self.connack, self.closed) {
@@ -137,7 +148,7 @@ impl<'a> Conn<'a> {
 }
 
 /// All connections of `history`.
-pub(super) fn read<'a>(history: &'a History) -> BTreeMap<ConnId, Conn<'a>> {
+pub(super) fn read<'a>(history: &'a History, in_cluster: bool) -> BTreeMap<ConnId, Conn<'a>> {
     let mut conns: BTreeMap<ConnId, Conn<'a>> = BTreeMap::new();
     for (place, record) in history.records.iter().enumerate() {
         if let What::Opened { client, conn, node } = record.what {
@@ -151,6 +162,7 @@ pub(super) fn read<'a>(history: &'a History) -> BTreeMap<ConnId, Conn<'a>> {
             }
             What::Received { packet: Packet::ConnAck(connack), .. } if conn.connack.is_none() => {
                 conn.connack = Some((place, record.at, connack));
+                conn.put_off = in_cluster && PUT_OFF.contains(&connack.reason);
                 conn.alive_at = conn.connect.map_or(record.at, |(_, at, _)| at);
             }
             What::Sent { packet: Packet::Disconnect(left), .. } => conn.left = Some((place, left)),
@@ -205,6 +217,7 @@ fn opened<'a>(client: ClientNo, id: ConnId, node: NodeId, opened: Place, opened_
         alive_at: opened_at,
         kept_until: opened_at,
         heard_at: None,
+        put_off: false,
         places: Vec::new(),
     }
 }

@@ -1,15 +1,26 @@
 //! The ground a run stood on: which faults were active when, when nodes were down, how far clocks may have strayed.
 
 use super::Place;
+use broker_core::event::Event;
 use broker_core::face::Durability;
 use broker_core::ids::NodeId;
 use broker_core::time::{Duration, Instant};
 use sim::history::{ClientNo, History, NodeDown, What};
-use sim::scenario::{FaultKind, Scenario};
+use sim::scenario::{Architecture, FaultKind, Scenario};
 
 /// After a crash a session counts as detached up to this much later than it was: the moment of the crash is known by the
 /// last entry on disk only (`docs/architecture.md`, Time).
 pub const LATE_DETACH: Duration = Duration::from_secs(10);
+
+/// How long the nodes of a cluster must have been left in peace until all of them know what any of them knew: longer than a
+/// gateway's lease and an election together.
+pub const SETTLING: Duration = Duration::from_secs(12);
+
+/// How long a cluster that nothing disturbs takes to tell every shard what one has decided, elections included.
+const CATCHING_UP: Duration = Duration::from_secs(3);
+
+/// How long nodes take to agree anew on who leads, after what disturbed them.
+const ELECTION: Duration = Duration::from_secs(5);
 
 /// What the world did to the run, as far as a judge may know it.
 #[derive(Debug)]
@@ -21,6 +32,9 @@ pub struct Ground<'a> {
     pub downs: Vec<Down<'a>>,
     /// When nodes came up, in order.
     pub ups: Vec<(Place, NodeId)>,
+    /// When nodes of a cluster were disturbed: faults, nodes that were down, links that came and went, leaders that changed. In
+    /// no order; empty for a node alone.
+    unrest: Vec<(Instant, Instant)>,
     /// When everything healed.
     pub healed: Option<Place>,
     /// The end of the run, if it has one.
@@ -61,6 +75,7 @@ impl<'a> Ground<'a> {
             windows: Vec::new(),
             downs: Vec::new(),
             ups: Vec::new(),
+            unrest: Vec::new(),
             healed: None,
             end: None,
             last_at,
@@ -86,7 +101,47 @@ impl<'a> Ground<'a> {
                 _ => {}
             }
         }
+        if ground.is_cluster() {
+            ground.unrest = unrest(&ground, history);
+        }
         ground
+    }
+
+    /// Whether the nodes are members of one cluster.
+    pub fn is_cluster(&self) -> bool {
+        self.scenario.architecture != Architecture::Centralized
+    }
+
+    /// When everything that any node had taken in or noticed by `at` had surely taken effect: at once on a node alone, and in
+    /// a cluster when it had been left in peace for long enough. `None` if it never was.
+    pub fn settles_at(&self, at: Instant) -> Option<Instant> {
+        self.in_peace_for(at, SETTLING)
+    }
+
+    /// When every shard had surely learned what any had decided by `at`; `None` if that may never have been.
+    pub fn caught_up_at(&self, at: Instant) -> Option<Instant> {
+        self.in_peace_for(at, CATCHING_UP)
+    }
+
+    /// Whether nodes of a cluster were disturbed between the two times, or shortly before; never on a node alone.
+    pub fn disturbed(&self, from: Instant, until: Instant) -> bool {
+        let from = Instant::from_nanos(from.as_nanos().saturating_sub(ELECTION.as_nanos() as u64));
+        self.unrest.iter().any(|(begin, end)| *begin <= until && from <= *end)
+    }
+
+    fn in_peace_for(&self, at: Instant, span: Duration) -> Option<Instant> {
+        if !self.is_cluster() {
+            return Some(at);
+        }
+        let mut from = at;
+        loop {
+            let until = from + span;
+            let disturbing = self.unrest.iter().filter(|(begin, end)| *begin <= until && from < *end);
+            match disturbing.map(|(_, end)| *end).max() {
+                Some(end) => from = end,
+                None => return (until <= self.last_at).then_some(until),
+            }
+        }
     }
 
     /// Why the disk is not held to what was acknowledged, if it is not: writes in the background and a crash, or bits
@@ -114,7 +169,7 @@ impl<'a> Ground<'a> {
     pub fn calm(&self, from: Instant, until: Instant) -> bool {
         let faulty = self.windows.iter().any(|window| window.from <= until && from <= window.until);
         let down = self.downs.iter().any(|down| from <= down.at && down.at <= until);
-        !faulty && !down
+        !faulty && !down && !self.disturbed(from, until)
     }
 
     /// Whether a half-open link of `client` began or lasted between the two times.
@@ -152,8 +207,11 @@ impl<'a> Ground<'a> {
     pub fn healthy_delay(&self) -> Duration {
         let node = self.scenario.topology.nodes.first();
         let node_us = node.map_or(0, |node| node.auth_us.max + 4 * node.sync_us.max);
+        let peers = self.scenario.topology.peers.latency_us.max;
+        let peers = if self.is_cluster() { Duration::from_micros(16 * peers) } else { Duration::ZERO };
         Duration::from_micros(4 * self.scenario.topology.latency_us.max + node_us)
             + Duration::from_millis(200)
+            + peers
     }
 
     /// By how much the nodes' clocks may be wrong over the whole run.
@@ -167,6 +225,26 @@ impl<'a> Ground<'a> {
             FaultKind::Pause { .. } => window.until.as_millis().saturating_sub(window.from.as_millis()),
             _ => 0,
         });
-        Duration::from_millis(slack_ms.sum())
+        // A shard that was down as a whole goes by the wall clock of whoever leads it next.
+        let walls = self.scenario.topology.nodes.iter().map(|node| node.wall_ms);
+        let apart_ms = walls.clone().max().unwrap_or(0) - walls.min().unwrap_or(0);
+        Duration::from_millis(slack_ms.sum::<u64>() + apart_ms)
     }
+}
+
+/// When the nodes of a cluster were disturbed.
+fn unrest(ground: &Ground<'_>, history: &History) -> Vec<(Instant, Instant)> {
+    let faults = ground.windows.iter().map(|window| (window.from, window.until));
+    let downs = ground.downs.iter().map(|down| {
+        let up = ground.ups.iter().find(|(place, node)| *place > down.place && *node == down.node);
+        (down.at, up.map_or(ground.last_at, |(place, _)| history.records[*place].at))
+    });
+    let moments = history.records.iter().filter_map(|record| match record.what {
+        What::NodeUp { .. }
+        | What::PeerUp { .. }
+        | What::PeerDown { .. }
+        | What::Broker { event: Event::Leading { .. }, .. } => Some((record.at, record.at)),
+        _ => None,
+    });
+    faults.chain(downs).chain(moments).collect()
 }

@@ -206,7 +206,7 @@ fn may_act_between(ground: &Ground<'_>, other: &Conn<'_>, last: &Conn<'_>, conn:
         // Accepted for sure before `last` was even asked for.
         Some(accepted) if accepted < last_connect.0 => false,
         Some(_) => true,
-        None if other.connack.is_some() => false,
+        None if !other.unanswered() => false,
         None => other.settled_at(ground).is_none_or(|settled_at| settled_at >= last_connect_at),
     }
 }
@@ -269,7 +269,8 @@ fn may_end(
     let gone = last.closed.map(|(place, at, _)| (place, at));
     if shortest_s == 0 {
         let left = last.left.map(|(place, _)| place);
-        let crash = ground.downs.iter().find(|down| down.place > accepted).map(|down| down.place);
+        let crash = ground.downs.iter().find(|down| down.place > accepted && down.node == last.node);
+        let crash = crash.map(|down| down.place);
         let taken = list.iter().filter_map(|id| conns[id].connect).map(|(place, _, _)| place);
         let taken = taken.filter(|place| *place > accepted).min();
         ends.extend([gone.map(|(place, _)| place), left, crash, taken].into_iter().flatten());

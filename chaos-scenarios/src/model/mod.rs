@@ -14,7 +14,7 @@ mod writes;
 
 pub use conns::Conn;
 pub use deliveries::{Copy, Delivery};
-pub use ground::{Down, Ground, LATE_DETACH, Window};
+pub use ground::{Down, Ground, LATE_DETACH, SETTLING, Window};
 pub use lives::{Began, Expectation, Gone, Life, seconds_between};
 pub use owed::{Missing, Owed};
 pub use publishes::{Published, Sending};
@@ -77,7 +77,7 @@ impl<'a> Model<'a> {
     /// Reads `history`, which is a run of `scenario`.
     pub fn new(scenario: &'a Scenario, history: &'a History) -> Self {
         let ground = Ground::new(scenario, history);
-        let conns = conns::read(history);
+        let conns = conns::read(history, ground.is_cluster());
         let by_client_id = lives::by_client_id(&conns);
         let lives = lives::read(history, &ground, &conns, &by_client_id);
         let life_of = lives.iter().flat_map(|life| life.conns.iter().map(|conn| (*conn, life.no))).collect();

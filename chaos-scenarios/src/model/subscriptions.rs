@@ -37,14 +37,19 @@ pub enum Grant {
     Granted(Qos),
     /// Refused with this reason code.
     Refused(u8),
+    /// Refused with a reason code that may mean that a cluster could not make it in time, and took it back later: meanwhile
+    /// it may have been in force.
+    Undone(u8),
 }
 
 impl Grant {
-    fn new(reason: u8) -> Self {
+    fn new(reason: u8, in_cluster: bool) -> Self {
         match reason {
             0 => Grant::Granted(Qos::AtMostOnce),
             1 => Grant::Granted(Qos::AtLeastOnce),
             2 => Grant::Granted(Qos::ExactlyOnce),
+            // 3.1.1 has one code for all reasons.
+            0x80 | 0x83 if in_cluster => Grant::Undone(reason),
             _ => Grant::Refused(reason),
         }
     }
@@ -93,7 +98,7 @@ impl<'a> Model<'a> {
         let replacing = same.filter(|other| other.requested > sub.requested && other.requested < until);
         let least = replacing.map(|other| match other.answered {
             Some((_, Grant::Granted(qos))) => qos,
-            Some((_, Grant::Refused(_))) => Qos::AtMostOnce,
+            Some((_, Grant::Refused(_) | Grant::Undone(_))) => Qos::AtMostOnce,
             None => other.options.qos.min(granted),
         });
         Some(least.fold(granted, Qos::min))
@@ -132,7 +137,7 @@ fn read_life<'a>(model: &Model<'a>, places: &[Place], subs: &mut Vec<Sub<'a>>) {
             }
             What::Received { conn, packet: Packet::SubAck(granted), .. } => {
                 let asked = subscribing.remove(&(*conn, granted.id)).unwrap_or_default();
-                answer(subs, &asked, place, granted);
+                answer(subs, &asked, place, granted, model.ground.is_cluster());
             }
             What::Sent { conn, packet: Packet::Unsubscribe(unsubscribe), .. } => {
                 for sub in subs.iter_mut().filter(|sub| unsubscribe.filters.contains(&sub.options.filter)) {
@@ -169,11 +174,11 @@ fn requested<'a>(conn: ConnId, place: Place, subscribe: &'a Subscribe) -> impl I
     })
 }
 
-fn answer(subs: &mut [Sub<'_>], asked: &[usize], place: Place, granted: &Granted) {
+fn answer(subs: &mut [Sub<'_>], asked: &[usize], place: Place, granted: &Granted, in_cluster: bool) {
     // With one reason too few or too many nobody can say which filter was granted: see `AckIdMatches`.
     if asked.len() == granted.reasons.len() {
         for (sub, reason) in asked.iter().zip(&granted.reasons) {
-            subs[*sub].answered = Some((place, Grant::new(*reason)));
+            subs[*sub].answered = Some((place, Grant::new(*reason, in_cluster)));
         }
     }
 }

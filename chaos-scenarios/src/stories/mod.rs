@@ -5,6 +5,7 @@ mod access_list_replay;
 mod async_crash;
 mod bit_rot;
 mod bridge_resume;
+pub mod cluster;
 mod crash_loop;
 mod disk_full;
 mod expiry_over_restart;
@@ -33,7 +34,7 @@ mod will_at_node_death;
 use sim::scenario::Scenario;
 
 /// A family of scenarios.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Story {
     /// Its name on the command line.
     pub name: &'static str,
@@ -47,6 +48,17 @@ pub struct Story {
     open: Open,
     /// One in so many turns is taken; more than one for stories that take long.
     rarity: u64,
+    /// On how many nodes it is told.
+    scene: Scene,
+}
+
+/// On how many nodes a story is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    /// As it is.
+    Own,
+    /// On several, although it is made for one.
+    Cluster,
 }
 
 /// Which promises a story's histories need not be able to tell.
@@ -98,7 +110,7 @@ impl Story {
         source: &'static str,
         make: fn(u64) -> Scenario,
     ) -> Self {
-        Story { name, about, source, make, open: Open::None, rarity: 1 }
+        Story { name, about, source, make, open: Open::None, rarity: 1, scene: Scene::Own }
     }
 
     /// The same, but what was acknowledged may be lost in it.
@@ -111,9 +123,23 @@ impl Story {
         Story { rarity, ..self }
     }
 
+    /// The same story, told of several nodes. Its name is made once a process and kept.
+    fn in_cluster(&self) -> Self {
+        let name = Box::leak(format!("cluster/{}", self.name).into_boxed_str());
+        Story { name, scene: Scene::Cluster, ..*self }
+    }
+
+    /// Whether it is told of several nodes.
+    pub fn is_of_cluster(&self) -> bool {
+        cluster::untold().iter().any(|story| story.name == self.name)
+    }
+
     /// The scenario of `seed`.
     pub fn scenario(&self, seed: u64) -> Scenario {
         let mut scenario = (self.make)(seed);
+        if self.scene == Scene::Cluster {
+            scenario = crate::generator::cluster::in_cluster(scenario);
+        }
         self.name.clone_into(&mut scenario.name);
         scenario
     }
@@ -128,7 +154,7 @@ impl Story {
 
 /// The story with this name.
 pub fn find(name: &str) -> Option<&'static Story> {
-    ALL.iter().find(|story| story.name == name)
+    ALL.iter().chain(cluster::all()).find(|story| story.name == name)
 }
 
 /// The story whose turn it is with `seed`: every other seed is the swarm's, the others go round.

@@ -1,12 +1,12 @@
 //! What stories are made of: a scenario in the making and a stream of randomness.
 
-use crate::generator::LIVENESS_MS;
+use crate::generator::{LIVENESS_MS, cluster};
 use broker_core::ids::NodeId;
 use broker_core::rng::Rng;
 use broker_core::time::Instant;
 use sim::history::{ClientNo, Disconnect, Qos, Subscription, Version};
 use sim::scenario::{
-    Action, ClientSpec, Fault, FaultKind, Phases, PublishSpec, Scenario, Span, StepId, Weights, When,
+    Action, ClientSpec, Fault, FaultKind, Phases, PublishSpec, Roams, Scenario, Span, StepId, Weights, When,
     WillSpec, Workload,
 };
 
@@ -17,6 +17,8 @@ pub(super) const NODE: NodeId = NodeId(1);
 pub(super) struct Plot {
     pub(super) scenario: Scenario,
     pub(super) rng: Rng,
+    /// The nodes of the cluster; empty in a story of one node.
+    pub(super) nodes: Vec<NodeId>,
 }
 
 impl Plot {
@@ -27,7 +29,36 @@ impl Plot {
         // Small files: what happens when one is full, or a snapshot is taken, is to happen often.
         scenario.topology.nodes[0].segment_bytes = *rng.pick(&[4 << 10, 8 << 10, 32 << 10]);
         scenario.topology.nodes[0].snapshot_log_bytes = *rng.pick(&[2 << 10, 8 << 10, 32 << 10]);
-        Plot { scenario, rng }
+        Plot { scenario, rng, nodes: Vec::new() }
+    }
+
+    /// The same on several nodes. The story begins when they have found each other; its clients connect to any of them, and
+    /// know all.
+    pub(super) fn in_cluster(name: &str, seed: u64) -> Self {
+        let mut plot = Plot::new(name, seed);
+        cluster::found(&mut plot.scenario, &mut plot.rng);
+        plot.nodes = plot.scenario.topology.nodes.iter().map(|node| node.node).collect();
+        plot
+    }
+
+    /// Any node.
+    pub(super) fn any_node(&mut self) -> NodeId {
+        if self.nodes.is_empty() { NODE } else { *self.rng.pick(&self.nodes) }
+    }
+
+    /// Lets a client connect to `node` first, and go on to another only when it is turned away.
+    pub(super) fn at_home(&mut self, client: ClientNo, node: NodeId) {
+        let spec = self.spec(client);
+        let place = spec.nodes.iter().position(|known| *known == node);
+        spec.nodes.rotate_left(place.expect("the client knows all nodes"));
+        spec.roams = Roams::Stay;
+    }
+
+    fn client(&mut self, mut spec: ClientSpec) -> ClientNo {
+        if !self.nodes.is_empty() {
+            cluster::settle(&mut spec, &self.nodes, &mut self.rng);
+        }
+        self.scenario.client(spec)
     }
 
     /// A time between the two, in milliseconds.
@@ -53,18 +84,18 @@ impl Plot {
     /// A client that keeps its session.
     pub(super) fn durable(&mut self, client_id: &str) -> ClientNo {
         let version = self.version();
-        self.scenario.client(ClientSpec::durable(client_id, version))
+        self.client(ClientSpec::durable(client_id, version))
     }
 
     /// A client of 5.0 that keeps its session.
     pub(super) fn durable_v5(&mut self, client_id: &str) -> ClientNo {
-        self.scenario.client(ClientSpec::durable(client_id, Version::V5))
+        self.client(ClientSpec::durable(client_id, Version::V5))
     }
 
     /// A client whose session ends with its connection.
     pub(super) fn clean(&mut self, client_id: &str) -> ClientNo {
         let version = self.version();
-        self.scenario.client(ClientSpec::clean(client_id, version))
+        self.client(ClientSpec::clean(client_id, version))
     }
 
     /// What the scenario says of a client, to be changed.
@@ -94,6 +125,11 @@ impl Plot {
         self.at(at_ms, client, Action::Connect { clean_start: None, node: None })
     }
 
+    /// Connects to this node.
+    pub(super) fn connect_to(&mut self, at_ms: u64, client: ClientNo, node: NodeId) -> StepId {
+        self.at(at_ms, client, Action::Connect { clean_start: None, node: Some(node) })
+    }
+
     /// Goes away: with or without a goodbye.
     pub(super) fn leave(&mut self, at_ms: u64, client: ClientNo) -> StepId {
         let action =
@@ -113,13 +149,18 @@ impl Plot {
 
     /// A crash of the node at about `at_ms`: killed, or without power, at a moment or in the middle of a disk call.
     pub(super) fn crash(&mut self, at_ms: u64) {
+        self.crash_of(NODE, at_ms);
+    }
+
+    /// The same of any node.
+    pub(super) fn crash_of(&mut self, node: NodeId, at_ms: u64) {
         let until_ms = at_ms + self.ms(20, 800);
         let ops = u32::try_from(self.ms(1, 12)).expect("a small number");
         let kind = match self.rng.below(4) {
-            0 => FaultKind::Kill { node: NODE },
-            1 => FaultKind::PowerLoss { node: NODE },
-            2 => FaultKind::CrashAtDiskOp { node: NODE, ops, power: true },
-            _ => FaultKind::CrashAtDiskOp { node: NODE, ops, power: false },
+            0 => FaultKind::Kill { node },
+            1 => FaultKind::PowerLoss { node },
+            2 => FaultKind::CrashAtDiskOp { node, ops, power: true },
+            _ => FaultKind::CrashAtDiskOp { node, ops, power: false },
         };
         self.fault(at_ms, until_ms, kind);
     }
@@ -127,7 +168,9 @@ impl Plot {
     /// Lets syncs take long in half of the seeds, so that there is more between a write and the end of its sync.
     pub(super) fn perhaps_slow_disk(&mut self) {
         if self.rng.chance(1, 2) {
-            self.scenario.topology.nodes[0].sync_us = Span { min: 5_000, max: 60_000 };
+            for node in &mut self.scenario.topology.nodes {
+                node.sync_us = Span { min: 5_000, max: 60_000 };
+            }
         }
     }
 
@@ -162,6 +205,9 @@ impl Plot {
         let heal_at = self.scenario.phases.heal_at();
         for Fault { until, .. } in &mut self.scenario.faults {
             *until = (*until).min(heal_at);
+        }
+        if !self.nodes.is_empty() {
+            cluster::shift(&mut self.scenario);
         }
         self.scenario
     }

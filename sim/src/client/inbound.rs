@@ -9,8 +9,8 @@ use broker_core::time::Duration;
 
 /// Implementation specific error: what a client refuses a message with.
 const REFUSED: u8 = 0x83;
-/// Server unavailable, shutting down, use another server, server moved: the client is to go elsewhere.
-const ELSEWHERE: [u8; 4] = [0x88, 0x8b, 0x9c, 0x9d];
+/// Server busy, shutting down, use another server, server moved: the client goes elsewhere.
+const ELSEWHERE: [u8; 4] = [0x89, 0x8b, 0x9c, 0x9d];
 /// Packet Identifier not found.
 const UNKNOWN_ID: u8 = 0x92;
 

@@ -99,7 +99,7 @@ impl ClientSpec {
 }
 
 /// Which of its nodes a client connects to next. One that is turned away (no connection, no CONNACK, a refusal, or a
-/// DISCONNECT that tells it to go elsewhere: 0x88, 0x8B, 0x9C, 0x9D) goes on to the next one in any case.
+/// DISCONNECT that tells it to go elsewhere: 0x89, 0x8B, 0x9C, 0x9D) goes on to the next one in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Roams {
     /// The same.

@@ -46,6 +46,15 @@ pub enum FaultKind {
         /// Which.
         node: NodeId,
     },
+    /// The node that leads a shard at the start is killed then, or loses power, and is started at the end.
+    CrashLeader {
+        /// Of which shard.
+        shard: ShardId,
+        /// The node that goes down if none is known to lead it.
+        otherwise: NodeId,
+        /// Whether its machine loses power (or only the process dies).
+        power: bool,
+    },
     /// A node is told to stop at the start (SIGTERM), does so in order, and is started at the end.
     Stop {
         /// Which.

@@ -7,6 +7,8 @@ use broker_core::time::Duration;
 
 /// Silence of all clients, apart from pings, after which a run is over.
 const SILENCE: Duration = Duration::from_millis(1_500);
+/// The same for nodes that have to find each other and agree on who leads before they can go on.
+const SILENCE_OF_CLUSTER: Duration = Duration::from_secs(5);
 
 impl World<'_> {
     /// Ends all faults, brings up what is down, lets one client of each session connect.
@@ -38,7 +40,8 @@ impl World<'_> {
 
     /// The run is over early if all clients have come to rest and nothing moves any more.
     pub(super) fn rest_check(&mut self) {
-        let silent = self.stage.now.saturating_since(self.stage.last_traffic) >= SILENCE;
+        let enough = if self.wires.is_empty() { SILENCE } else { SILENCE_OF_CLUSTER };
+        let silent = self.stage.now.saturating_since(self.stage.last_traffic) >= enough;
         let mut clients = self.clients.iter();
         if silent
             && clients.all(|client| client.is_at_rest(&self.stores[self.store_of[client.number.index()]]))

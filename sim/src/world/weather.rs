@@ -23,6 +23,12 @@ impl World<'_> {
         let kind = self.resolved(&fault.kind);
         self.active.begin(id, kind.clone());
         self.apply(&kind);
+        if let Some(node) = kind.node() {
+            self.strike_node(node, &kind);
+        }
+        if let Some(client) = kind.client() {
+            self.strike_client(client, &kind);
+        }
         match kind {
             FaultKind::PeerReset { a, b } => self.peer_reset(a, b),
             FaultKind::Flap { a, b, period_ms } => {
@@ -30,12 +36,6 @@ impl World<'_> {
                 self.stage.after(Duration::from_millis((period_ms / 2).max(1)), Happening::Flap(id));
             }
             _ => {}
-        }
-        if let Some(node) = fault.kind.node() {
-            self.strike_node(node, &fault.kind);
-        }
-        if let Some(client) = fault.kind.client() {
-            self.strike_client(client, &fault.kind);
         }
     }
 
@@ -96,9 +96,16 @@ impl World<'_> {
 
     /// What a fault is that depends on how far the run has got.
     fn resolved(&self, kind: &FaultKind) -> FaultKind {
+        let leader = |shard, otherwise: &NodeId| self.stage.leaders.get(shard).copied().unwrap_or(*otherwise);
         match kind {
             FaultKind::IsolateLeader { shard, otherwise } => {
-                FaultKind::Isolate { node: self.stage.leaders.get(shard).copied().unwrap_or(*otherwise) }
+                FaultKind::Isolate { node: leader(shard, otherwise) }
+            }
+            FaultKind::CrashLeader { shard, otherwise, power: false } => {
+                FaultKind::Kill { node: leader(shard, otherwise) }
+            }
+            FaultKind::CrashLeader { shard, otherwise, power: true } => {
+                FaultKind::PowerLoss { node: leader(shard, otherwise) }
             }
             kind => kind.clone(),
         }

@@ -5,7 +5,7 @@ mod run;
 
 use chaos_scenarios::stories;
 use chaos_scenarios::trial::Ending;
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -58,6 +58,13 @@ fn command() -> Command {
     let run = Command::new("run")
         .about("Runs scenarios with many seeds and judges each run")
         .arg(story("scenario").long("scenario").help("Only this one [default: all in turn]"))
+        .arg(
+            Arg::new("cluster")
+                .long("cluster")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("scenario")
+                .help("All scenarios of several nodes in turn, instead of those of one"),
+        )
         .arg(number("seeds", "N").default_value("2000").help("How many seeds"))
         .arg(number("from", "SEED").default_value("0").help("The first seed"))
         .arg(jobs)
@@ -80,7 +87,7 @@ fn command() -> Command {
         .arg(
             Arg::new("history")
                 .long("history")
-                .action(clap::ArgAction::SetTrue)
+                .action(ArgAction::SetTrue)
                 .help("Print every record of the history"),
         );
     Command::new("chaos")
@@ -98,7 +105,7 @@ fn command() -> Command {
 
 fn list() -> Result<u8, String> {
     let mut out = std::io::stdout().lock();
-    for story in stories::ALL {
+    for story in stories::ALL.iter().chain(stories::cluster::all()) {
         writeln!(out, "{:24} {} ({})", story.name, story.about, story.source)
             .map_err(|error| error.to_string())?;
     }

@@ -15,7 +15,16 @@ pub(crate) fn run(options: &ArgMatches) -> Result<u8, String> {
         return Err("--jobs is at least 1".to_owned());
     }
     let seeds = number("seeds").unwrap_or(0);
-    let tasks = campaign::tasks(number("from").unwrap_or(0), seeds, story);
+    let from = number("from").unwrap_or(0);
+    let tasks = match options.get_flag("cluster") {
+        false => campaign::tasks(from, seeds, story),
+        true => campaign::tasks_of_cluster(from, seeds),
+    };
+    if tasks.is_empty() && seeds > 0 {
+        return Err(
+            "there is no scenario of several nodes: the broker cannot be a member of a cluster".to_owned()
+        );
+    }
     let bar = bar(tasks.len() as u64);
     // The panics of the broker are caught and counted; their words are in the summary.
     std::panic::set_hook(Box::new(|_| {}));

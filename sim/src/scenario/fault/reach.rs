@@ -10,6 +10,7 @@ impl FaultKind {
         match self {
             FaultKind::Kill { .. } => "kill",
             FaultKind::PowerLoss { .. } => "power loss",
+            FaultKind::CrashLeader { .. } => "crash of a leader",
             FaultKind::Stop { .. } => "stop",
             FaultKind::Pause { .. } => "pause",
             FaultKind::CrashAtDiskOp { .. } => "crash at disk op",
@@ -45,6 +46,61 @@ impl FaultKind {
         }
     }
 
+    /// What it does, in a few words.
+    pub const fn about(&self) -> &'static str {
+        match self {
+            FaultKind::Kill { .. } => {
+                "the process of a node is gone; what its system had of its writes survives"
+            }
+            FaultKind::PowerLoss { .. } => {
+                "a machine is off; un-synced writes are lost, torn, or survive out of order; nobody is told"
+            }
+            FaultKind::CrashLeader { .. } => {
+                "the node that leads a shard was killed, or its machine lost power"
+            }
+            FaultKind::Stop { .. } => "a node was told to stop, and did so in order",
+            FaultKind::Pause { .. } => "a node stands still; its connections stay",
+            FaultKind::CrashAtDiskOp { .. } => "a node goes down in the middle of one of its next disk calls",
+            FaultKind::CrashInRecovery { .. } => "the next recoveries of a node lose power in the middle",
+            FaultKind::SlowSync { .. } => "syncs take longer",
+            FaultKind::FailSync { .. } => "a sync fails, which ends the process",
+            FaultKind::FailWrite { .. } => "a write fails, which ends the process",
+            FaultKind::DiskFull { .. } => "files cannot be created or grown",
+            FaultKind::BitRot { .. } => "bits of what was on disk have flipped",
+            FaultKind::Latency { .. } => "what a client and its node say to each other takes longer",
+            FaultKind::Reset { .. } => "a client's connection was reset",
+            FaultKind::HalfOpen { .. } => {
+                "a client's connection is dead and nobody is told; new ones are not answered"
+            }
+            FaultKind::Stall { .. } => {
+                "what a client and its node say to each other arrives at the end, one way or both"
+            }
+            FaultKind::SlowReader { .. } => "a client reads slowly",
+            FaultKind::Fragment { .. } => "bytes arrive in small pieces",
+            FaultKind::WallJump { .. } => "a wall clock has jumped, for good",
+            FaultKind::ClockRate { .. } => "a monotonic clock runs fast or slow",
+            FaultKind::ClientCrash { .. } => {
+                "a client is gone; its session store survives if it is persistent"
+            }
+            FaultKind::ClientStall { .. } => "a client stands still",
+            FaultKind::LateAck { .. } => "a client answers late",
+            FaultKind::NoAck { .. } => "a client does not answer",
+            FaultKind::PeerLatency { .. } => "frames from one node to another take longer",
+            FaultKind::PeerBandwidth { .. } => "the road from one node to another is narrow",
+            FaultKind::PeerReset { .. } => "the link between two nodes was reset; what was under way is lost",
+            FaultKind::PeerBlock { .. } => "nothing gets from one node to another; the other way is free",
+            FaultKind::Partition { .. } => "nothing gets from one group of nodes to another",
+            FaultKind::Isolate { .. } => "a node is cut off from all others",
+            FaultKind::IsolateLeader { .. } => "the node that leads a shard is cut off from all others",
+            FaultKind::Bridge { .. } => "two halves hear nothing of each other, but one node hears both",
+            FaultKind::MajoritiesRing { .. } => "every node hears a majority, and no two the same",
+            FaultKind::Flap { .. } => "the link between two nodes is cut and free in turns",
+            FaultKind::Clog { .. } => {
+                "what a node sends to others and is sent by them is held up, and arrives at the end"
+            }
+        }
+    }
+
     /// The node it is about, if it is about one.
     pub const fn node(&self) -> Option<NodeId> {
         match self {
@@ -63,6 +119,30 @@ impl FaultKind {
             | FaultKind::ClockRate { node, .. } => Some(*node),
             _ => None,
         }
+    }
+
+    /// The same, about another node; what is about no single node stays as it is.
+    #[must_use]
+    pub fn at_node(mut self, other: NodeId) -> Self {
+        match &mut self {
+            FaultKind::Kill { node }
+            | FaultKind::PowerLoss { node }
+            | FaultKind::Stop { node }
+            | FaultKind::Pause { node }
+            | FaultKind::CrashAtDiskOp { node, .. }
+            | FaultKind::CrashInRecovery { node, .. }
+            | FaultKind::SlowSync { node, .. }
+            | FaultKind::FailSync { node }
+            | FaultKind::FailWrite { node }
+            | FaultKind::DiskFull { node }
+            | FaultKind::BitRot { node, .. }
+            | FaultKind::WallJump { node, .. }
+            | FaultKind::ClockRate { node, .. }
+            | FaultKind::Isolate { node }
+            | FaultKind::Clog { node } => *node = other,
+            _ => {}
+        }
+        self
     }
 
     /// Whether it is about what nodes say to each other.

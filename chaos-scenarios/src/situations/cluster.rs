@@ -1,0 +1,173 @@
+//! Situations that only several nodes can come into.
+
+use super::{Situation, windows};
+use crate::model::{Conn, Model, Place};
+use broker_core::event::Event;
+use broker_core::ids::{NodeId, ShardId};
+use broker_core::time::Duration;
+use sim::history::{Closer, NodeDown, Packet, Qos, What};
+use sim::scenario::FaultKind;
+use std::collections::BTreeMap;
+
+pub(super) const ALL: &[Situation] = &[
+    Situation { name: "leader went down while publishes were not acknowledged", count: leaders_down },
+    Situation { name: "leadership moved to another node", count: leaders_moved },
+    Situation {
+        name: "leader cut off from all others",
+        count: |model| windows(model, |kind| matches!(kind, FaultKind::IsolateLeader { .. })),
+    },
+    Situation { name: "all nodes without power at once", count: blackouts },
+    Situation { name: "link given up for its silence", count: silences },
+    Situation { name: "session resumed on another node", count: |model| resumed_elsewhere(model).len() },
+    Situation { name: "session resumed on another node, its node down", count: resumed_while_down },
+    Situation { name: "resume on another node with an unacknowledged PUBLISH", count: resent_elsewhere },
+    Situation { name: "resume on another node with an owed PUBREL", count: released_elsewhere },
+    Situation { name: "session taken over by another node", count: taken_over_elsewhere },
+    Situation {
+        name: "publisher resent a QoS 1 message to another node",
+        count: |model| republished_elsewhere(model, Qos::AtLeastOnce),
+    },
+    Situation {
+        name: "publisher resent a QoS 2 message to another node",
+        count: |model| republished_elsewhere(model, Qos::ExactlyOnce),
+    },
+    Situation { name: "client turned away and served elsewhere", count: served_elsewhere },
+];
+
+fn leaders_moved(model: &Model<'_>) -> usize {
+    let mut leaders: BTreeMap<ShardId, NodeId> = BTreeMap::new();
+    let led = model.history.events().filter_map(|(_, node, event)| match event {
+        Event::Leading { shard, .. } => Some((*shard, node)),
+        _ => None,
+    });
+    led.filter(|(shard, node)| leaders.insert(*shard, *node).is_some_and(|before| before != *node)).count()
+}
+
+/// Nodes that went down while they led a shard and a publish was under way.
+fn leaders_down(model: &Model<'_>) -> usize {
+    let mut leaders: BTreeMap<ShardId, NodeId> = BTreeMap::new();
+    let mut count = 0;
+    for (place, record) in model.history.records.iter().enumerate() {
+        match &record.what {
+            What::Broker { node, event: Event::Leading { shard, .. } } => {
+                leaders.insert(*shard, *node);
+            }
+            What::NodeDown { node, .. } if leaders.values().any(|leader| leader == node) => {
+                count += usize::from(is_under_way(model, place));
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+fn is_under_way(model: &Model<'_>, place: Place) -> bool {
+    let reliable = model.published.values().filter(|message| message.qos != Qos::AtMostOnce);
+    reliable.filter(|message| message.will_of.is_none()).any(|message| {
+        message.first().place < place && message.acknowledged.is_none_or(|acknowledged| acknowledged > place)
+    })
+}
+
+/// Times at which the last node lost power while all others were without.
+fn blackouts(model: &Model<'_>) -> usize {
+    let nodes = model.scenario.topology.nodes.len();
+    let mut dark: Vec<NodeId> = Vec::new();
+    let mut count = 0;
+    for record in &model.history.records {
+        match &record.what {
+            What::NodeDown { node, why: NodeDown::PowerLost } => {
+                dark.push(*node);
+                count += usize::from(nodes > 1 && dark.len() == nodes);
+            }
+            What::NodeUp { node } => dark.retain(|one| one != node),
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Links that ended although both nodes were up.
+fn silences(model: &Model<'_>) -> usize {
+    let lost = model.history.records.iter().filter(|record| match record.what {
+        What::PeerDown { peer, .. } => {
+            let down = model.ground.downs.iter().rfind(|down| down.node == peer && down.at <= record.at);
+            down.is_none_or(|down| record.at.saturating_since(down.at) >= Duration::from_secs(3))
+        }
+        _ => false,
+    });
+    lost.count()
+}
+
+/// Connections that resumed a session, each with the accepted one before it, which was to another node.
+fn resumed_elsewhere<'m, 'a>(model: &'m Model<'a>) -> Vec<(&'m Conn<'a>, &'m Conn<'a>)> {
+    let pairs = model.lives.iter().flat_map(|life| life.conns.windows(2));
+    let pairs = pairs.map(|pair| (&model.conns[&pair[0]], &model.conns[&pair[1]]));
+    pairs.filter(|(before, after)| after.resumed() && before.node != after.node).collect()
+}
+
+fn resumed_while_down(model: &Model<'_>) -> usize {
+    let is_down = |node: NodeId, place: Place| {
+        let down = model.ground.downs.iter().rfind(|down| down.node == node && down.place < place);
+        let up = |since: Place| {
+            model.ground.ups.iter().any(|(at, which)| *which == node && (since..place).contains(at))
+        };
+        down.is_some_and(|down| !up(down.place))
+    };
+    let resumed = resumed_elsewhere(model);
+    resumed
+        .iter()
+        .filter(|(before, after)| after.accepted().is_some_and(|at| is_down(before.node, at)))
+        .count()
+}
+
+fn resent_elsewhere(model: &Model<'_>) -> usize {
+    let resumed = resumed_elsewhere(model);
+    let resent = resumed.iter().filter(|(_, after)| {
+        after.places.iter().any(|place| {
+            matches!(&model.record(*place).what, What::Received { packet: Packet::Publish(publish), .. } if publish.dup)
+        })
+    });
+    resent.count()
+}
+
+fn released_elsewhere(model: &Model<'_>) -> usize {
+    let resumed = resumed_elsewhere(model);
+    let owed = resumed.iter().filter(|(_, after)| {
+        let mut begun: Vec<u16> = Vec::new();
+        after.places.iter().any(|place| match &model.record(*place).what {
+            What::Received { packet: Packet::Publish(publish), .. } => {
+                begun.push(publish.id);
+                false
+            }
+            What::Received { packet: Packet::PubRel(ack), .. } => !begun.contains(&ack.id),
+            _ => false,
+        })
+    });
+    owed.count()
+}
+
+fn taken_over_elsewhere(model: &Model<'_>) -> usize {
+    let resumed = resumed_elsewhere(model);
+    resumed.iter().filter(|(before, after)| after.accepted().is_some_and(|at| before.open_at(at))).count()
+}
+
+fn republished_elsewhere(model: &Model<'_>, qos: Qos) -> usize {
+    let resent = model.published.values().filter(|message| {
+        let first = model.conns[&message.first().conn].node;
+        message.sent.iter().any(|sending| model.conns[&sending.conn].node != first)
+    });
+    resent.filter(|message| message.qos == qos).count()
+}
+
+/// Accepted connections of clients whose attempt before, to another node, was not.
+fn served_elsewhere(model: &Model<'_>) -> usize {
+    let accepted = model.conns.values().filter(|conn| conn.accepted().is_some());
+    let after_refusal = accepted.filter(|conn| {
+        let before = model.conns.values().rfind(|other| other.client == conn.client && other.id < conn.id);
+        before.is_some_and(|before| {
+            let left = before.closed.is_some_and(|(_, _, by)| by == Closer::Client) && before.left.is_some();
+            before.accepted().is_none() && before.node != conn.node && !left
+        })
+    });
+    after_refusal.count()
+}

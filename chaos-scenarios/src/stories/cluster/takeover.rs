@@ -1,0 +1,48 @@
+//! Sessions are taken over from one node to another while messages are on their way in both directions.
+
+use crate::stories::Story;
+use crate::stories::plot::{NOTHING, Plot};
+use sim::history::Qos;
+use sim::scenario::{FaultKind, Roams, Scenario, Weights};
+
+pub(super) const STORY: Story = Story::new(
+    "takeover-between-nodes",
+    "a session has two owners for a while, or none, and what was on its way is lost or comes twice",
+    "rmqtt PR#477, vernemq#1744, emqx#18565",
+    make,
+);
+
+fn make(seed: u64) -> Scenario {
+    let mut plot = Plot::in_cluster("takeover-between-nodes", seed);
+    let publishing = Weights { publish_qos1: 20, publish_qos2: 20, takeover: 1, drop: 1, ..NOTHING };
+    let publisher = plot.durable("publisher");
+    plot.work(publisher, (200, 6_000), (5, 50), publishing, &["t/a", "t/b", "t/c"]);
+    plot.spec(publisher).roams = Roams::Next;
+    let subscriber = plot.durable("subscriber");
+    plot.subscribe(20, subscriber, "t/#", Qos::ExactlyOnce);
+    plot.spec(subscriber).conduct.ack_ms.max = plot.ms(0, 100);
+    plot.spec(subscriber).roams = Roams::Next;
+    plot.work(subscriber, (300, 6_000), (100, 900), Weights { takeover: 1, ..NOTHING }, &[]);
+    if plot.rng.chance(1, 2) {
+        // The same session on another machine.
+        let other = plot.durable("subscriber");
+        plot.scenario.clients[other.index()].version = plot.scenario.clients[subscriber.index()].version;
+        plot.spec(other).connect_at = None;
+        for _ in 0..3 {
+            let (first, second) = (plot.ms(400, 5_500), plot.ms(400, 5_500));
+            let (here, there) = (plot.any_node(), plot.any_node());
+            plot.connect_to(first, other, here);
+            plot.connect_to(second, subscriber, there);
+        }
+    }
+    let (from, to) = (plot.any_node(), plot.any_node());
+    if plot.rng.chance(1, 2) && from != to {
+        let extra_ms = plot.ms(10, 400);
+        plot.fault(300, 5_000, FaultKind::PeerLatency { from, to, extra_ms });
+    }
+    if plot.rng.chance(1, 3) {
+        let at_ms = plot.ms(500, 5_000);
+        plot.crash_of(from, at_ms);
+    }
+    plot.ends(7_000)
+}

@@ -1,0 +1,76 @@
+//! The stories of several nodes, told of a stand-in for a cluster: one broker, and nodes that relay to it. Whatever happens,
+//! no checker finds fault with it.
+
+#[path = "support/relay.rs"]
+mod relay;
+
+use chaos_scenarios::situations;
+use chaos_scenarios::stories::{Story, cluster};
+use chaos_scenarios::trial::{self, Ending, Trial};
+use relay::Relayed;
+use sim::{RunOptions, TraceHash};
+use std::collections::BTreeSet;
+
+/// Seeds of each story that is made for several nodes.
+const SEEDS: u64 = 10;
+
+fn tell(story: &Story, seed: u64) -> Trial {
+    tell_of(&Relayed { acknowledges: false }, story, seed)
+}
+
+fn tell_of(cluster: &Relayed, story: &Story, seed: u64) -> Trial {
+    let outcome = sim::run(&story.scenario(seed), cluster, RunOptions::default());
+    trial::judge(story, seed, &outcome)
+}
+
+/// What was wrong with a run, if anything was.
+fn failure(trial: &Trial) -> Option<String> {
+    let crash = trial.crash.as_ref().map(|words| format!("crash: {words}"));
+    let broken = trial.broken.first().map(|broken| format!("{}: {}", broken.name, broken.because));
+    let what = crash.or(broken).unwrap_or_default();
+    (trial.ending() != Ending::Holds).then(|| format!("{} {}: {what}", trial.story, trial.seed))
+}
+
+fn assert_hold(trials: impl Iterator<Item = Trial>) {
+    let failures: Vec<String> = trials.filter_map(|trial| failure(&trial)).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn stories_of_several_nodes_hold_and_reach_every_situation_that_needs_no_second_leader() {
+    let own = cluster::untold().iter().filter(|story| !story.name.starts_with("cluster/"));
+    let trials: Vec<Trial> = own.flat_map(|story| (0..SEEDS).map(|seed| tell(story, seed))).collect();
+    let reached: BTreeSet<&str> = trials.iter().flat_map(|trial| trial.situations.keys().copied()).collect();
+    assert_hold(trials.into_iter());
+    let missing: Vec<&str> = situations::names_of_cluster().filter(|name| !reached.contains(name)).collect();
+    assert_eq!(missing, ["leadership moved to another node"], "the stand-in has one leader for ever");
+}
+
+#[test]
+fn the_swarm_of_several_nodes_holds() {
+    let swarm = &cluster::untold()[0];
+    assert_hold((SEEDS..6 * SEEDS).map(|seed| tell(swarm, seed)));
+}
+
+#[test]
+fn stories_of_one_node_hold_on_several() {
+    let others = cluster::untold().iter().filter(|story| story.name.starts_with("cluster/"));
+    assert_hold(others.flat_map(|story| (0..3).map(|seed| tell(story, seed))));
+}
+
+#[test]
+fn a_gateway_that_acknowledges_what_it_cannot_keep_is_found_out() {
+    let story = cluster::untold().iter().find(|story| story.name == "split-views").expect("it is told");
+    let cluster = Relayed { acknowledges: true };
+    let loses = |seed| tell_of(&cluster, story, seed).broken.iter().any(|broken| broken.name == "AckOwned");
+    assert!((0..40).any(loses), "forty partitions, and what was acknowledged and not kept was never missed");
+}
+
+#[test]
+fn a_story_of_several_nodes_gives_the_same_trace_twice() {
+    for story in cluster::untold().iter().step_by(3) {
+        let trace = |seed| -> TraceHash { tell(story, seed).trace };
+        assert_eq!(trace(3), trace(3), "{}", story.name);
+        assert_ne!(trace(3), trace(4), "{}", story.name);
+    }
+}
