@@ -33,7 +33,7 @@ impl fmt::Display for RecordError {
         match self {
             RecordError::Version(lsn, version) => write!(
                 f,
-                "record {lsn} of the log has entry version {version}, and this program reads version {VERSION}; use the program that wrote it"
+                "record {lsn} of the log has entry version {version}, and this program reads version {VERSION}; use the program that wrote it, or begin with an empty data folder"
             ),
             RecordError::Malformed(lsn) => write!(f, "record {lsn} of the log cannot be decoded"),
         }

@@ -81,7 +81,7 @@ impl fmt::Display for SnapshotError {
         match self {
             SnapshotError::Version(version) => write!(
                 f,
-                "the snapshot has state version {version}, and this program reads version {VERSION}; use the program that wrote it"
+                "the snapshot has state version {version}, and this program reads version {VERSION}; use the program that wrote it, or begin with an empty data folder"
             ),
             SnapshotError::Shards { held, expected } => write!(
                 f,

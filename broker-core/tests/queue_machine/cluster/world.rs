@@ -61,6 +61,10 @@ pub(super) struct World {
     /// The message that each client last said to be back with, and its epoch then.
     pub(super) back: BTreeMap<usize, (Attachment, u64)>,
     pub(super) crashes_left: u32,
+    /// What this node sends is late.
+    pub(super) slow: NodeId,
+    /// What other shards tell this one is late.
+    pub(super) slow_towards: ShardId,
 }
 
 impl World {
@@ -78,8 +82,11 @@ impl World {
         let mut clients: Vec<Client> = scripts.iter().enumerate().map(client).collect();
         clients.push(Client::new(WATCHER, "watcher".to_owned(), true, &[]));
         let gateways = (0..GATEWAYS).map(|slot| Gateway::new(gateway_id(slot, 1))).collect();
+        let mut rng = Rng::from_seed(seed);
+        let slow = gateway_id(usize::try_from(rng.below(2 * GATEWAYS as u64)).expect("small"), 1).node;
+        let slow_towards = ShardId(u16::try_from(rng.below(2 * u64::from(shards))).expect("small"));
         let mut world = World {
-            rng: Rng::from_seed(seed),
+            rng,
             moment: 0,
             shards: Shards::new(shards),
             gateways,
@@ -91,6 +98,8 @@ impl World {
             history: History::default(),
             back: BTreeMap::new(),
             crashes_left: 2,
+            slow,
+            slow_towards,
         };
         world.watch_wills();
         while let Some(next) = world.choose() {
@@ -128,8 +137,9 @@ impl World {
 
     fn choose(&mut self) -> Option<Move> {
         let all: Vec<ShardId> = self.shards.all().collect();
-        let mut moves = Vec::new();
+        let (mut moves, mut late) = (Vec::new(), Vec::new());
         for (index, gateway) in self.gateways.iter().enumerate() {
+            let moves = if gateway.id.node == self.slow { &mut late } else { &mut moves };
             moves.extend(gateway.sending().map(|shard| Move::Arrive(index, shard)));
         }
         moves.extend((0..self.owed.len()).filter(|at| self.may_answer(*at)).map(Move::Answer));
@@ -137,6 +147,7 @@ impl World {
             let others = all.iter().filter(|to| *to != from);
             for to in others {
                 if self.shards.may_forward(*from, *to) {
+                    let moves = if *to == self.slow_towards { &mut late } else { &mut moves };
                     moves.push(Move::Forward(*from, *to));
                 }
                 if self.shards.may_confirm(*from, *to) {
@@ -147,6 +158,9 @@ impl World {
         moves.extend((0..WATCHER).filter(|client| self.clients[*client].is_ready()).map(Move::Act));
         moves.extend((0..self.notices.len()).map(Move::Notice));
         moves.extend((0..self.lost.len()).map(Move::Lose));
+        if moves.is_empty() || self.rng.chance(1, 25) {
+            moves.append(&mut late);
+        }
         if moves.is_empty() {
             return None;
         }
