@@ -9,7 +9,7 @@ use crate::disk::FileDisk;
 use crate::failure::Failure;
 use crate::log;
 use crate::net::{Listener as _, Net, Stream, TokioNet};
-use crate::node::{Authenticator, Bounds, Node, Parts, SharedNode, Turns};
+use crate::node::{Authenticator, Bounds, CheckBounds, Node, Parts, SharedNode, Turns};
 use crate::process;
 use crate::reload::reload_passwords;
 use crate::signals::{ReloadSignal, StopSignals};
@@ -230,7 +230,10 @@ fn authenticator(config: &Config, passwords: Option<Passwords>) -> Authenticator
         None => Authenticator::anonymous(Anonymous::new(acl)),
         Some(passwords) => Authenticator::passwords(
             PasswordGate::new(acl, Arc::new(passwords), config.allow_anonymous),
-            config.auth.checks_waiting_max,
+            CheckBounds {
+                at_once_max: u32::from(config.auth.checks_at_once_max),
+                waiting_max: config.auth.checks_waiting_max,
+            },
         ),
     }
 }

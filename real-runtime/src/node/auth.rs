@@ -6,14 +6,27 @@ use crate::auth::{Anonymous, PasswordGate, Passwords};
 use crate::net::Stream;
 use broker_core::auth::{Credentials, Decision, Gatekeeper as _};
 use broker_core::ids::ConnId;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Answers who may connect.
 #[derive(Debug)]
 pub struct Authenticator {
     gate: Gate,
-    waiting: u32,
-    waiting_max: u32,
+    bounds: CheckBounds,
+    /// Checks that are under way.
+    running: u32,
+    /// Clients whose password is to be checked.
+    waiting: VecDeque<(ConnId, Credentials)>,
+}
+
+/// How many passwords are checked.
+#[derive(Clone, Copy, Debug)]
+pub struct CheckBounds {
+    /// At the same time.
+    pub at_once_max: u32,
+    /// At the same time and waiting together.
+    pub waiting_max: u32,
 }
 
 #[derive(Debug)]
@@ -25,7 +38,7 @@ enum Gate {
 /// What is to be done with a question.
 enum Answer {
     Now(Decision),
-    Later(PasswordGate),
+    Later,
     /// Too many wait already.
     Never,
 }
@@ -33,12 +46,16 @@ enum Answer {
 impl Authenticator {
     /// Everybody may connect.
     pub fn anonymous(gate: Anonymous) -> Self {
-        Authenticator { gate: Gate::Anonymous(gate), waiting: 0, waiting_max: 0 }
+        Self::with(Gate::Anonymous(gate), CheckBounds { at_once_max: 0, waiting_max: 0 })
     }
 
-    /// Those who know a password may connect; at most `waiting_max` may wait for the answer.
-    pub fn passwords(gate: PasswordGate, waiting_max: u32) -> Self {
-        Authenticator { gate: Gate::Passwords(gate), waiting: 0, waiting_max }
+    /// Those who know a password may connect.
+    pub fn passwords(gate: PasswordGate, bounds: CheckBounds) -> Self {
+        Self::with(Gate::Passwords(gate), bounds)
+    }
+
+    fn with(gate: Gate, bounds: CheckBounds) -> Self {
+        Authenticator { gate, bounds, running: 0, waiting: VecDeque::new() }
     }
 
     /// Asks for other passwords from now on, if any are asked for.
@@ -55,36 +72,71 @@ impl Authenticator {
             Gate::Passwords(gate) if !gate.is_slow(credentials) => {
                 Answer::Now(gate.authenticate(credentials))
             }
-            Gate::Passwords(_) if self.waiting >= self.waiting_max => Answer::Never,
-            Gate::Passwords(gate) => {
-                self.waiting += 1;
-                Answer::Later(gate.clone())
+            Gate::Passwords(_)
+                if self.running as usize + self.waiting.len() >= self.bounds.waiting_max as usize =>
+            {
+                Answer::Never
+            }
+            Gate::Passwords(_) => Answer::Later,
+        }
+    }
+
+    /// The next check to begin, if one may: that of the client that has waited longest and is still there.
+    fn next_check(
+        &mut self,
+        is_there: impl Fn(ConnId) -> bool,
+    ) -> Option<(ConnId, Credentials, PasswordGate)> {
+        let Gate::Passwords(gate) = &self.gate else { return None };
+        if self.running >= self.bounds.at_once_max {
+            return None;
+        }
+        while let Some((conn, credentials)) = self.waiting.pop_front() {
+            if is_there(conn) {
+                self.running += 1;
+                return Some((conn, credentials, gate.clone()));
             }
         }
+        None
     }
 }
 
 /// Answers a question, now or later.
 pub(super) fn ask<S: Stream>(shared: &SharedNode<S>, conn: ConnId, credentials: Credentials) {
     let mut node = shared.borrow_mut();
-    let mut gate = match node.authenticator.answer(&credentials) {
-        Answer::Now(decision) => return node.authenticated(conn, decision),
+    match node.authenticator.answer(&credentials) {
+        Answer::Now(decision) => node.authenticated(conn, decision),
         Answer::Never => {
             node.limit_reached("auth.checks_waiting_max", &credentials.peer);
-            return node.authenticated(conn, Decision::Unavailable);
+            node.authenticated(conn, Decision::Unavailable);
         }
-        Answer::Later(gate) => gate,
+        Answer::Later => {
+            node.authenticator.waiting.push_back((conn, credentials));
+            drop(node);
+            check_next(shared);
+        }
+    }
+}
+
+/// Begins the next check, if one may begin; the others follow it.
+fn check_next<S: Stream>(shared: &SharedNode<S>) {
+    let mut node = shared.borrow_mut();
+    let Node { authenticator, links, .. } = &mut *node;
+    let Some((conn, credentials, mut gate)) = authenticator.next_check(|conn| links.contains_key(&conn))
+    else {
+        return;
     };
     let shared = shared.clone();
-    // As many run at the same time as the runtime has blocking threads.
     let check = tokio::task::spawn_blocking(move || gate.authenticate(&credentials));
     tokio::task::spawn_local(async move {
         let decision = check.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a password check broke off");
             Decision::Unavailable
         });
-        let mut node: std::cell::RefMut<'_, Node<S>> = shared.borrow_mut();
-        node.authenticator.waiting -= 1;
-        node.authenticated(conn, decision);
+        {
+            let mut node = shared.borrow_mut();
+            node.authenticator.running -= 1;
+            node.authenticated(conn, decision);
+        }
+        check_next(&shared);
     });
 }

@@ -16,7 +16,7 @@ mod outbox;
 mod scratch;
 mod turn;
 
-pub use auth::Authenticator;
+pub use auth::{Authenticator, CheckBounds};
 pub use turn::Turns;
 
 use crate::auth::Passwords;

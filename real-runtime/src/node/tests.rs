@@ -1,6 +1,6 @@
 //! The loop with a scripted core, in-memory streams and a scripted disk.
 
-use super::{Authenticator, Bounds, Node, Parts, SharedNode, Turns};
+use super::{Authenticator, Bounds, CheckBounds, Node, Parts, SharedNode, Turns};
 use crate::auth::{Anonymous, PasswordGate, Passwords};
 use crate::clock::Clock;
 use crate::storage::{Reports, Storage, StorageError};
@@ -526,7 +526,11 @@ fn passwords_are_checked_aside_and_only_so_many_may_wait() {
                 );
             }
         };
-        let bench = Bench::with(None, Authenticator::passwords(gate, 2), ask_all);
+        let bench = Bench::with(
+            None,
+            Authenticator::passwords(gate, CheckBounds { at_once_max: 2, waiting_max: 2 }),
+            ask_all,
+        );
         let (_near, far) = duplex(1);
         assert!(bench.open(far));
         bench.until("all are answered", |seen| seen.decisions.len() == 4).await;
@@ -535,5 +539,33 @@ fn passwords_are_checked_aside_and_only_so_many_may_wait() {
         assert_eq!(decisions[..2], ["not authorized", "unavailable"]);
         decisions[2..].sort_unstable();
         assert_eq!(decisions[2..], ["allowed", "bad password"]);
+    });
+}
+
+#[test]
+fn the_password_of_a_client_that_has_gone_is_not_checked() {
+    run(async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("passwords");
+        Passwords::set(&path, "alice", b"secret").expect("a new file");
+        let gate = PasswordGate::new(Arc::from([]), Arc::new(Passwords::read(&path).expect("ours")), false);
+        let ask_and_close = |_: Instant, input: &Input, out: &mut Vec<Output>| {
+            if let Input::ClientOpened { conn, .. } = input {
+                let conn = *conn;
+                // The second one's answer would come before the third's, and be another.
+                let user = if conn == ConnId(2) { "bob" } else { "alice" };
+                out.push(Output::Authenticate { conn, credentials: credentials(Some(user)) });
+                if conn == ConnId(2) {
+                    out.push(Output::CloseClient { conn });
+                }
+            }
+        };
+        let bounds = CheckBounds { at_once_max: 1, waiting_max: 3 };
+        let bench = Bench::with(None, Authenticator::passwords(gate, bounds), ask_and_close);
+        let near_ends: Vec<_> =
+            (0..3).map(|_| duplex(1)).map(|(near, far)| (near, bench.open(far))).collect();
+        assert!(near_ends.iter().all(|(_, taken)| *taken));
+        bench.until("those who are there are answered", |seen| seen.decisions.len() == 2).await;
+        assert_eq!(bench.seen.borrow().decisions, ["allowed", "allowed"]);
     });
 }
