@@ -45,6 +45,11 @@ impl Tale {
         }
     }
 
+    /// The same of a cluster of three nodes, of which the first is the one that clients connect to.
+    pub(crate) fn of_cluster() -> Self {
+        Tale { scenario: Scenario::cluster("tale", 0, 3, 4, 3), ..Tale::new() }
+    }
+
     /// Verdict of the checker with this number on the tale so far.
     pub(crate) fn verdict(&self, number: u8) -> Verdict {
         let checker = ALL.iter().find(|checker| checker.number == number).expect("a known number");

@@ -1,6 +1,7 @@
 //! Each checker on tales by hand: what holds, and each way to break the promise.
 
 mod acknowledgements;
+mod cluster;
 mod delivery;
 mod expiry;
 mod flow;
