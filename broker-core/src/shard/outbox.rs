@@ -50,7 +50,7 @@ impl Outboxes {
     pub(super) fn wills_of(&self, client_id: &str) -> Vec<(ShardId, u64)> {
         let last = |outbox: &Outbox| {
             let is_will =
-                |op: &PeerOp| matches!(op, PeerOp::Publish { message } if message.publisher == client_id);
+                |op: &PeerOp| matches!(op, PeerOp::Publish { message, .. } if message.publisher == client_id);
             let index = outbox.ops.iter().rposition(is_will)?;
             Some(outbox.confirmed + 1 + index as u64)
         };

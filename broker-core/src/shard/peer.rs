@@ -56,8 +56,10 @@ pub enum PeerOp {
     },
     /// A will.
     Publish {
-        /// The message.
+        /// The message, without its expiry.
         message: Rc<Message>,
+        /// Seconds after which it expires, by the time of the shard that is told: clocks of shards differ.
+        expiry_s: Option<u32>,
     },
 }
 

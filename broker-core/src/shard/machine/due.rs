@@ -88,10 +88,9 @@ impl Machine {
         record.will_due = None;
         let Some(will) = record.will.take() else { return };
         let client_id = record.client_id.clone();
-        let mut message = will.message;
-        message.expires_at = crate::message::expires_at(self.time, will.expiry_s);
         effects.push(Effect::WillSent { client_id });
-        let shard = self.placement.topic_shard(&message.topic);
-        self.tell(shard, PeerOp::Publish { message: Rc::new(message) }, effects);
+        let shard = self.placement.topic_shard(&will.message.topic);
+        let (message, expiry_s) = (Rc::new(will.message), will.expiry_s);
+        self.tell(shard, PeerOp::Publish { message, expiry_s }, effects);
     }
 }

@@ -60,7 +60,7 @@ impl Machine {
     }
 
     /// The gateways whose hubs hear a topic, each once, in order.
-    pub(super) fn hearers(&self, topic: &TopicName) -> Vec<GatewayId> {
+    pub fn hearers(&self, topic: &TopicName) -> Vec<GatewayId> {
         let mut gateways = Vec::new();
         if !self.hub_routes.is_empty() {
             self.hub_routes.for_each_match(topic, |gateway, ()| gateways.push(*gateway));

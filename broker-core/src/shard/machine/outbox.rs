@@ -1,6 +1,6 @@
 //! What this shard tells the others, and what a leader reads of streams.
 
-use super::{Effect, Machine, Op, PeerOp, Producer, ShardSet};
+use super::{Effect, GatewayId, Machine, Op, PeerOp, Producer, ShardSet};
 use crate::base::ids::ShardId;
 use crate::cluster::FilterShards;
 use crate::shard::verdict::Answered;
@@ -20,6 +20,11 @@ impl Machine {
     /// The last request of a producer that was applied, 0 if there is none.
     pub fn last_of(&self, producer: Producer) -> u64 {
         self.streams.last_of(producer)
+    }
+
+    /// The gateways whose streams are known.
+    pub fn gateways(&self) -> impl Iterator<Item = GatewayId> {
+        self.streams.gateways()
     }
 
     /// The answer to a request of a gateway, if it was applied and the gateway has not said that it has it.

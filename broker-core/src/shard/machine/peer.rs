@@ -28,7 +28,7 @@ impl Machine {
             }
             PeerOp::Unroute { attachment, filter } => self.unroute(attachment.incarnation, filter),
             PeerOp::Retire { incarnation } => self.retire(*incarnation, effects),
-            PeerOp::Publish { message } => self.publish_will(message, effects),
+            PeerOp::Publish { message, expiry_s } => self.publish_will(message, *expiry_s, effects),
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Machine, Publish};
 use crate::base::ids::{Incarnation, Offset, PacketId};
 use crate::codec::packet::QoS;
 use crate::event::DropReason;
-use crate::message::Message;
+use crate::message::{self, Message};
 use crate::shard::entry::Attachment;
 use crate::shard::groups::Member;
 use crate::shard::participant::Participant;
@@ -97,15 +97,22 @@ impl Machine {
     }
 
     /// A will that cannot be retained for want of room is still delivered.
-    pub(super) fn publish_will(&mut self, message: &Rc<Message>, effects: &mut Vec<Effect>) {
-        if message.retain && self.retained_is_full(message) {
-            let message = Rc::new(Message { retain: false, ..Message::clone(message) });
+    pub(super) fn publish_will(
+        &mut self,
+        will: &Rc<Message>,
+        expiry_s: Option<u32>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut message = Message::clone(will);
+        message.expires_at = message::expires_at(self.time, expiry_s);
+        let is_full = message.retain && self.retained_is_full(&message);
+        message.retain &= !is_full;
+        let message = Rc::new(message);
+        if is_full {
             let reason = DropReason::RetainedFull;
             effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
-            self.take_effect(&message, effects);
-        } else {
-            self.take_effect(message, effects);
         }
+        self.take_effect(&message, effects);
     }
 
     /// Retains, queues and hands out one message; says whether a session of the machine gets it.

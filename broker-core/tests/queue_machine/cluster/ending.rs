@@ -43,6 +43,7 @@ impl World {
             assert_eq!(machine.outbox_shards().count(), 0, "everything is confirmed");
         }
         self.history.judge(&self.shards.seen, &self.shards.placement);
+        self.judge_gateways();
         self.judge_inbound();
         self.judge_wills();
         self.judge_own();
@@ -53,6 +54,20 @@ impl World {
             self.shards.apply(shard, None, Op::Tick);
         }
         self.shards.check_replicas();
+    }
+
+    /// Nothing is held for a gateway that is dead.
+    fn judge_gateways(&self) {
+        let alive = |id| self.gateways.iter().any(|gateway| gateway.id == id && gateway.alive);
+        for machine in &self.shards.machines {
+            let attached = machine.sessions().filter(|record| record.client_id != "watcher");
+            assert!(attached.filter_map(|record| record.gateway).all(alive), "who was lost is detached");
+            let bound = machine.participants().filter(|(_, held)| held.client_id != "watcher");
+            let bound = bound.filter_map(|(_, held)| held.bound);
+            assert!(bound.map(|bound| bound.gateway).all(alive), "who was lost is unbound");
+            let dead = self.gateways.iter().filter(|gateway| !gateway.alive);
+            assert!(dead.map(|gateway| machine.hub(gateway.id)).all(|hub| hub.is_none()), "its hub is gone");
+        }
     }
 
     /// No identifier stays behind to swallow the next message that uses it.
