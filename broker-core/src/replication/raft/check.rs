@@ -84,6 +84,9 @@ pub(super) fn check(wire: &Wire, raw: &RawNode<Tail>) -> Result<(), StepError> {
             require((1..=NUMBER_MAX).contains(&base.index.0), "a machine at no place")?;
             require(base.term.0 >= 1 && base.term <= term, "a machine of a later term")?;
             require(number < count, "a piece beyond the last one")?;
+            let log = &raw.raft.raft_log;
+            let contradicts = base.index.0 == log.committed && !log.match_term(base.index.0, base.term.0);
+            require(!contradicts, "a machine of entries that were not committed")?;
             let members = &raw.store().base().voters;
             require(base.voters == *members, "a machine of another group")
         }

@@ -162,6 +162,10 @@ impl RaftGroup {
                     self.raw.report_snapshot(raft_id(from), SnapshotStatus::Finish);
                 }
             }
+            // What it asks for waits for the sync of what it has.
+            Wire::Vote { pre: false, term, .. } if self.cannot_have_campaigned(term) => {
+                return Err(StepError::Impossible("a vote that was not asked for"));
+            }
             // It would campaign with a log that is being replaced; whoever asked for it goes on leading.
             Wire::TakeOver { .. } if self.is_installing() => {}
             wire => {
@@ -282,6 +286,13 @@ impl RaftGroup {
         self.raw.raft.state == StateRole::Leader
     }
 
+    /// Whether it is a candidate in `term` whose log or vote for itself is not on disk, so that it has asked nobody yet.
+    fn cannot_have_campaigned(&self, term: Term) -> bool {
+        let hard = hard_state_of(&self.raw.raft.hard_state());
+        let on_disk = self.unsynced.is_empty() && (hard.term, hard.vote) == (self.hard.term, self.hard.vote);
+        self.raw.raft.state == StateRole::Candidate && hard.term == term && !on_disk
+    }
+
     /// Whether a machine that was sent is not on disk yet.
     fn is_installing(&self) -> bool {
         self.received.is_some() || self.unsynced.iter().any(|step| step.machine.is_some())
@@ -396,9 +407,11 @@ impl RaftGroup {
         if message.get_msg_type() != MessageType::MsgSnapshot {
             return out.push((to, Wire::of_raft(message).encode()));
         }
-        let offer = self.raw.store().offer().cloned();
-        let offer = offer.expect("the crate sends the machine that was offered");
-        self.sending.begin(to, Term(message.term), offer, out);
+        match self.raw.store().offer().cloned().filter(|_| self.is_leader()) {
+            Some(offer) => self.sending.begin(to, Term(message.term), offer, out),
+            // It was forgotten within this turn, or this replica does not lead any more.
+            None => self.raw.report_snapshot(message.to, SnapshotStatus::Failure),
+        }
     }
 }
 

@@ -16,6 +16,8 @@ mod group;
 mod ids;
 mod setup;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod transfer;
 mod wire;
 

@@ -1,0 +1,219 @@
+use super::wire::{Place, Wire};
+use super::{Commit, GroupSetup, RaftGroup, StepError, TailLimits};
+use crate::base::ids::{Index, NodeId, ShardId, Term, WriteId};
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::face::Recovered;
+use crate::replication::node_log::NodeLog;
+use crate::replication::replica::{Base, LogEntry, Replica};
+use bytes::Bytes;
+
+const GROUP: ShardId = ShardId(5);
+const TAIL: TailLimits = TailLimits { entries_max: 3, bytes_max: 1_000 };
+
+fn members() -> Vec<NodeId> {
+    [1, 2, 3].map(NodeId).to_vec()
+}
+
+fn setup(node: u32) -> GroupSetup {
+    GroupSetup { group: GROUP, node: NodeId(node), voters: members(), seed: 1, tail: TAIL }
+}
+
+fn empty_log() -> NodeLog {
+    NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read").0
+}
+
+/// A replica whose disk syncs when it is told to.
+struct One {
+    log: NodeLog,
+    group: RaftGroup,
+    writing: Option<WriteId>,
+    said: Vec<(NodeId, Wire)>,
+    applied: Vec<Commit>,
+}
+
+impl One {
+    fn new(node: u32) -> Self {
+        let mut log = empty_log();
+        let group = RaftGroup::open(setup(node), None, &mut log).expect("a member");
+        let mut one = One { log, group, writing: None, said: Vec::new(), applied: Vec::new() };
+        one.turn(true);
+        one
+    }
+
+    fn turn(&mut self, sync: bool) {
+        self.advance();
+        self.writing = self.log.take_write(Instant::ZERO).map(|write| write.id).or(self.writing);
+        if sync && let Some(write) = self.writing.take() {
+            self.log.persisted(write);
+            self.advance();
+        }
+    }
+
+    fn advance(&mut self) {
+        let mut out = Vec::new();
+        self.group.advance(&mut self.log, &mut out);
+        self.said.extend(out.into_iter().map(|(to, bytes)| (to, Wire::decode(&bytes).expect("our own"))));
+        self.applied.extend(std::iter::from_fn(|| self.group.next_committed()));
+        if self.group.wants_machine() {
+            self.group.offer_machine(vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
+        }
+    }
+
+    fn hear(&mut self, from: u32, wire: &Wire) -> Result<(), StepError> {
+        self.group.step(NodeId(from), &wire.encode())
+    }
+
+    fn said(&mut self) -> Vec<(NodeId, Wire)> {
+        std::mem::take(&mut self.said)
+    }
+}
+
+fn place(index: u64, term: u64) -> Place {
+    Place { index: Index(index), term: Term(term) }
+}
+
+fn append(term: u64, previous: Place, commit: u64, data: &'static [u8]) -> Wire {
+    let entries = vec![LogEntry { term: Term(term), data: Bytes::from_static(data) }];
+    Wire::Append { term: Term(term), previous, commit: Index(commit), entries }
+}
+
+#[test]
+fn a_follower_says_nothing_of_an_entry_before_it_is_on_disk() {
+    let mut one = One::new(1);
+    one.hear(2, &append(2, place(1, 1), 2, b"a")).expect("a leader's entry");
+    one.turn(false);
+    assert_eq!((one.said(), &one.applied[..]), (vec![], &[][..]));
+    // The same again: that it is there already is not to be said either.
+    one.hear(2, &append(2, place(1, 1), 2, b"a")).expect("a leader's entry");
+    one.turn(false);
+    assert_eq!((one.said(), &one.applied[..]), (vec![], &[][..]));
+    one.hear(2, &append(2, place(2, 2), 2, b"b")).expect("a leader's entry");
+    one.turn(true);
+    let taken =
+        |index| Wire::Appended { term: Term(2), index: Index(index), commit: Index(2), refused: None };
+    assert_eq!(one.said(), [2, 2, 3].map(|index| (NodeId(2), taken(index))));
+    let entry = Commit::Entry { index: Index(2), term: Term(2), data: Bytes::from_static(b"a") };
+    assert_eq!(one.applied, [entry]);
+}
+
+#[test]
+fn a_vote_is_on_disk_before_it_is_given() {
+    let mut one = One::new(1);
+    let campaign = Wire::Campaign {
+        pre: false,
+        term: Term(3),
+        last: place(1, 1),
+        committed: place(1, 1),
+        transfer: false,
+    };
+    one.hear(2, &campaign).expect("a candidate");
+    one.turn(false);
+    assert_eq!(one.said(), []);
+    one.hear(3, &campaign).expect("another candidate");
+    one.turn(true);
+    let votes: Vec<(NodeId, bool)> = one
+        .said()
+        .into_iter()
+        .filter_map(|(to, wire)| match wire {
+            Wire::Vote { granted, .. } => Some((to, granted)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(votes, [(NodeId(2), true), (NodeId(3), false)]);
+}
+
+#[test]
+fn what_cannot_be_true_is_refused() {
+    let mut one = One::new(1);
+    let heartbeat = |commit| Wire::Heartbeat { term: Term(2), commit: Index(commit) };
+    let lost = StepError::LostEntries { last: Index(1), had: Index(7) };
+    assert_eq!(one.hear(2, &heartbeat(7)), Err(lost));
+    assert_eq!(one.hear(9, &heartbeat(1)), Err(StepError::NotMember(NodeId(9))));
+    assert_eq!(one.hear(1, &heartbeat(1)), Err(StepError::NotMember(NodeId(1))));
+    assert_eq!(one.group.step(NodeId(2), &[]), Err(StepError::Malformed));
+    assert_eq!(one.group.step(NodeId(2), &[200, 1]), Err(StepError::Version(200)));
+    let no_term = Wire::Heartbeat { term: Term(0), commit: Index(1) };
+    assert!(matches!(one.hear(2, &no_term), Err(StepError::Impossible(_))));
+    assert_eq!(one.hear(2, &heartbeat(1)), Ok(()));
+}
+
+#[test]
+fn a_group_is_not_opened_with_other_members() {
+    let mut log = empty_log();
+    let other = Replica::at(Base::of_new_group(&[NodeId(1), NodeId(2), NodeId(4)]), vec![]);
+    let error = RaftGroup::open(setup(1), Some(other), &mut log).expect_err("other members");
+    assert!(error.to_string().contains("on the nodes 1, 2, 4 by what is on disk, and on 1, 2, 3"), "{error}");
+    assert!(RaftGroup::open(setup(8), None, &mut log).is_err(), "no member");
+}
+
+/// Whatever members say, in whatever order, a replica goes on: it may come to nothing, but it does not end the node.
+#[test]
+fn no_message_ends_a_node() {
+    let (mut installs, mut refused) = (0, 0);
+    for seed in 0..300 {
+        let mut rng = Rng::from_seed(seed);
+        let mut one = One::new(1);
+        for _ in 0..400 {
+            match rng.below(12) {
+                0 => one.group.tick(),
+                1 => (0..25).for_each(|_| one.group.tick()),
+                2 => drop(one.group.propose(Bytes::from_static(b"mine"))),
+                3 => one.group.transfer_leader(NodeId(2)),
+                4 => one.group.unreachable(NodeId(2)),
+                5 => one.turn(rng.chance(1, 2)),
+                6 => drop(one.group.replica(Vec::new)),
+                _ => {
+                    let from = u32::try_from(rng.between(2, 3)).expect("a small number");
+                    let wire = anything(&mut rng, &one.group);
+                    refused += usize::from(one.hear(from, &wire).is_err());
+                }
+            }
+        }
+        one.turn(true);
+        installs += one.applied.iter().filter(|commit| matches!(commit, Commit::Machine { .. })).count();
+    }
+    assert!(installs > 100, "{installs} machines came whole");
+    assert!(refused > 1_000, "{refused} messages were refused");
+}
+
+/// A message of any kind, whose numbers are near those of the group.
+fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
+    let applied = group.applied().0;
+    let near = |rng: &mut Rng| (applied + rng.below(6)).saturating_sub(2);
+    let now = match group.role() {
+        super::Role::Leader { term }
+        | super::Role::Candidate { term }
+        | super::Role::Follower { term, .. } => term.0,
+    };
+    let term = Term((now + rng.below(4)).saturating_sub(1));
+    let earlier = |rng: &mut Rng| term.0.saturating_sub(rng.below(3));
+    let (index, commit) = (Index(near(rng)), Index(near(rng)));
+    let somewhere = place(near(rng), earlier(rng));
+    let committed = place(near(rng), earlier(rng));
+    match rng.below(12) {
+        0 | 1 => {
+            let entries = (0..rng.below(4)).map(|_| LogEntry {
+                term: Term(if rng.chance(3, 4) { term.0 } else { earlier(rng) }),
+                data: Bytes::from_static(b"theirs"),
+            });
+            Wire::Append { term, entries: entries.collect(), previous: somewhere, commit }
+        }
+        2 => Wire::Appended { term, index, commit, refused: rng.chance(1, 2).then_some(somewhere) },
+        3 => Wire::Heartbeat { term, commit },
+        4 => Wire::Heard { term, commit },
+        5 => {
+            let (pre, transfer) = (rng.chance(1, 2), rng.chance(1, 4));
+            Wire::Campaign { pre, term, last: somewhere, committed, transfer }
+        }
+        6 | 7 => Wire::Vote { pre: rng.chance(1, 2), term, granted: rng.chance(3, 4), committed },
+        8 => Wire::TakeOver { term },
+        9 | 10 => {
+            let base = Base { index, term: Term(earlier(rng)), voters: members() };
+            let count = u32::try_from(rng.between(1, 2)).expect("a small number");
+            let number = u32::try_from(rng.below(3)).expect("a small number");
+            Wire::Piece { term, base, number, count, piece: Bytes::from_static(b"piece") }
+        }
+        _ => Wire::Taken { term, index, taken: u32::try_from(rng.below(4)).expect("a small number") },
+    }
+}
