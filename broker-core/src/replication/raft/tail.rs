@@ -235,7 +235,8 @@ impl Storage for Tail {
 #[cfg(test)]
 mod tests {
     use super::{
-        Base, Bytes, Entry, GetEntriesContext, Index, LogEntry, Replica, Storage, Tail, TailLimits, Term,
+        Base, Bytes, Entry, GetEntriesContext, Index, LogEntry, OFFER_TICKS, Offer, Replica, Storage, Tail,
+        TailLimits, Term,
     };
     use crate::base::ids::NodeId;
 
@@ -287,5 +288,21 @@ mod tests {
         small.trim(Index(9));
         assert_eq!(small.first_index(), Ok(8));
         assert_eq!(small.base_at(Index(9)).term, Term(2));
+    }
+
+    #[test]
+    fn a_machine_is_sent_only_if_the_entries_after_it_are_there() {
+        let mut tail = tail(2, 1000);
+        tail.append((2..=9).map(|index| entry(index, 2)));
+        assert!(tail.snapshot(0, 1).is_err() && tail.wants_offer());
+        let offer = |tail: &Tail| Offer { base: tail.base_at(Index(5)), pieces: [].into() };
+        tail.set_offer(Some(offer(&tail)));
+        assert!(tail.snapshot(0, 1).is_ok_and(|snapshot| snapshot.get_metadata().index == 5));
+        assert!(tail.snapshot(6, 1).is_err(), "a later one is asked for");
+        tail.set_offer(Some(offer(&tail)));
+        tail.trim(Index(9));
+        assert!(tail.snapshot(0, 1).is_err() && tail.wants_offer(), "entries from 8 on are left");
+        (0..=OFFER_TICKS).for_each(|_| tail.age_offer(false));
+        assert!(tail.offer().is_none(), "nobody is sent it");
     }
 }

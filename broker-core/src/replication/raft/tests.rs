@@ -1,5 +1,5 @@
 use super::wire::{Place, Wire};
-use super::{Commit, GroupSetup, RaftGroup, StepError, TailLimits};
+use super::{Commit, GroupSetup, ProposeError, RaftGroup, Role, StepError, TailLimits};
 use crate::base::ids::{Index, NodeId, ShardId, Term, WriteId};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
@@ -124,6 +124,85 @@ fn a_vote_is_on_disk_before_it_is_given() {
 }
 
 #[test]
+fn what_was_on_a_lost_link_is_sent_again() {
+    let mut one = One::new(1);
+    let term = lead(&mut one);
+    let taken = Wire::Appended { term, index: Index(2), commit: Index(1), refused: None };
+    one.hear(2, &taken).expect("the first entry of the term");
+    one.turn(true);
+    assert!(one.group.is_caught_up(NodeId(2)) && !one.group.is_caught_up(NodeId(3)));
+    one.said();
+    for data in [b"a", b"b"] {
+        one.group.propose(Bytes::from_static(data)).expect("it leads");
+        one.turn(true);
+    }
+    assert_eq!(sent_entries(&one.said(), NodeId(2)), [(Index(2), 1), (Index(3), 1)]);
+    one.group.unreachable(NodeId(2));
+    one.hear(2, &Wire::Heard { term, commit: Index(2) }).expect("the link is back");
+    one.turn(true);
+    assert_eq!(
+        sent_entries(&one.said(), NodeId(2)),
+        [(Index(2), 2)],
+        "both, after the last one acknowledged"
+    );
+    one.hear(2, &Wire::Appended { term, index: Index(4), commit: Index(2), refused: None }).expect("both");
+    one.group.transfer_leader(NodeId(2));
+    one.turn(true);
+    assert!(one.said().contains(&(NodeId(2), Wire::TakeOver { term })));
+    assert_eq!(one.group.propose(Bytes::from_static(b"c")), Err(ProposeError::Busy));
+}
+
+/// Lets it campaign and win.
+fn lead(one: &mut One) -> Term {
+    while !matches!(one.group.role(), Role::Candidate { .. }) {
+        one.group.tick();
+        one.turn(true);
+    }
+    for pre in [true, false] {
+        let vote = Wire::Vote { pre, term: Term(2), granted: true, committed: place(1, 1) };
+        one.hear(3, &vote).expect("a vote");
+        one.turn(true);
+    }
+    assert_eq!(one.group.role(), Role::Leader { term: Term(2) });
+    Term(2)
+}
+
+/// For each append to `to`: what it follows, and how many entries it has.
+fn sent_entries(said: &[(NodeId, Wire)], to: NodeId) -> Vec<(Index, usize)> {
+    let append = |(other, wire): &(NodeId, Wire)| match wire {
+        Wire::Append { previous, entries, .. } if *other == to => Some((previous.index, entries.len())),
+        _ => None,
+    };
+    said.iter().filter_map(append).collect()
+}
+
+#[test]
+fn a_machine_takes_the_place_of_what_was_not_applied_when_it_is_on_disk() {
+    let mut one = One::new(1);
+    one.hear(2, &append(2, place(1, 1), 2, b"a")).expect("a leader's entry");
+    let write = |one: &mut One| {
+        one.group.advance(&mut one.log, &mut Vec::new());
+        one.log.take_write(Instant::ZERO).expect("something was recorded").id
+    };
+    let entry = write(&mut one);
+    one.log.persisted(entry);
+    // The entry is committed and not asked for yet.
+    one.group.advance(&mut one.log, &mut Vec::new());
+    let base = Base { index: Index(9), term: Term(2), voters: members() };
+    let piece = Bytes::from_static(b"machine");
+    let whole = Wire::Piece { term: Term(2), base: base.clone(), number: 0, count: 1, piece: piece.clone() };
+    one.hear(2, &whole).expect("a leader's machine");
+    let machine = write(&mut one);
+    assert_eq!(one.group.next_committed(), None, "it is not on disk");
+    let replica = one.group.replica(|| panic!("the machine to come takes its place"));
+    assert_eq!((replica.base, replica.machine), (base, vec![piece.clone()]));
+    one.log.persisted(machine);
+    one.group.advance(&mut one.log, &mut Vec::new());
+    assert_eq!(one.group.next_committed(), Some(Commit::Machine { index: Index(9), chunks: vec![piece] }));
+    assert_eq!((one.group.next_committed(), one.group.applied()), (None, Index(9)));
+}
+
+#[test]
 fn what_cannot_be_true_is_refused() {
     let mut one = One::new(1);
     let heartbeat = |commit| Wire::Heartbeat { term: Term(2), commit: Index(commit) };
@@ -182,9 +261,7 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
     let applied = group.applied().0;
     let near = |rng: &mut Rng| (applied + rng.below(6)).saturating_sub(2);
     let now = match group.role() {
-        super::Role::Leader { term }
-        | super::Role::Candidate { term }
-        | super::Role::Follower { term, .. } => term.0,
+        Role::Leader { term } | Role::Candidate { term } | Role::Follower { term, .. } => term.0,
     };
     let term = Term((now + rng.below(4)).saturating_sub(1));
     let earlier = |rng: &mut Rng| term.0.saturating_sub(rng.below(3));
