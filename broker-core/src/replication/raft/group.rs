@@ -176,7 +176,7 @@ impl RaftGroup {
         Ok(())
     }
 
-    /// A [`TICK`] has passed.
+    /// A [`TICK`](super::TICK) has passed.
     pub fn tick(&mut self) {
         for to in self.sending.tick() {
             self.raw.report_snapshot(raft_id(to), SnapshotStatus::Failure);
