@@ -1,14 +1,13 @@
 //! Real MQTT clients: mosquitto's, and Python's paho-mqtt.
 //!
-//! Where they are not installed their tests are skipped with a message, except in CI, where that is a failure.
+//! Where they are not installed their tests are [skipped](crate::installed).
 
 use crate::broker::{Broker, build_folder};
+use crate::installed::{runs, skip};
 use crate::process::{Finished, Process};
 use std::collections::VecDeque;
-use std::env;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 /// How long one step of a real client may take.
@@ -116,18 +115,4 @@ fn towards<'c>(command: &'c mut Command, broker: &Broker, version: &str) -> &'c 
 
 fn message(line: &str) -> Option<String> {
     line.strip_prefix("MSG ").map(str::to_owned)
-}
-
-fn runs(program: impl AsRef<Path>, arguments: &[&str]) -> bool {
-    // mosquitto's clients print their help and then say 1; what matters is that the program is there.
-    let mut command = Command::new(program.as_ref());
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success() || arguments == ["--help"])
-}
-
-fn skip(why: &str) -> bool {
-    assert!(env::var_os("CI").is_none(), "{why}, but CI must have them: run ci/install");
-    // Past the test harness, which would swallow it.
-    writeln!(io::stderr(), "SKIPPED: {why}; ci/install installs them").expect("standard error is open");
-    false
 }

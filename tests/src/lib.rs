@@ -3,6 +3,7 @@
 
 pub mod broker;
 pub mod clients;
+pub mod installed;
 pub mod link;
 pub mod mutate;
 pub mod numbered;

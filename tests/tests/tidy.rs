@@ -1,11 +1,12 @@
 //! The house rules that can be read off the sources: which way imports go, how long a file may be, what must not be left
-//! in code, that what is linked to exists.
+//! in code, that what is linked to exists, that the deliberate mistakes can still be made.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tests::installed::{runs, skip};
 
 /// Which crates of the workspace a crate may depend on.
 const CRATES: [(&str, &[&str]); 5] = [
@@ -171,14 +172,7 @@ fn the_core_names_the_reason_wherever_it_may_panic() {
 
 #[test]
 fn links_between_documents_lead_somewhere() {
-    let folder = |path: &Path| -> Vec<PathBuf> {
-        let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        entries
-            .map(|entry| entry.expect("it can be read").path())
-            .filter(|path| has_extension(path, "md"))
-            .collect()
-    };
-    let documents = [folder(&root()), folder(&root().join("docs"))].concat();
+    let documents = [files_in(&root(), "md"), files_in(&root().join("docs"), "md")].concat();
     assert!(documents.contains(&root().join("README.md")), "the documents are found");
     let mut links = 0;
     for document in documents {
@@ -193,6 +187,30 @@ fn links_between_documents_lead_somewhere() {
         }
     }
     assert!(links > 0, "links are recognised");
+}
+
+#[test]
+fn every_deliberate_mistake_can_be_planted() {
+    if !(runs("patch", &["--version"]) || skip("patch is not installed")) {
+        return;
+    }
+    let mistakes = files_in(&root().join("chaos-scenarios/mistakes"), "patch");
+    assert!(mistakes.len() > 20, "the mistakes are found");
+    let mut refused = Vec::new();
+    for mistake in &mistakes {
+        // As ci/mistakes plants it: no line may differ, and a mistake that is there already is not taken back.
+        let planted = Command::new("patch")
+            .args(["--dry-run", "--force", "--fuzz=0", "--strip=1", "--input"])
+            .arg(mistake)
+            .current_dir(root())
+            .output()
+            .expect("patch can be started");
+        if !planted.status.success() {
+            let said = [planted.stdout, planted.stderr].concat();
+            refused.push(format!("{}: {}", relative(mistake), String::from_utf8_lossy(&said)));
+        }
+    }
+    assert!(refused.is_empty(), "make the same mistake in the code of today:\n{}", refused.concat());
 }
 
 #[test]
@@ -357,6 +375,17 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
             files.push(path);
         }
     }
+    files.sort();
+    files
+}
+
+/// The files with this extension in a folder, not in those below it.
+fn files_in(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| has_extension(path, extension))
+        .collect();
     files.sort();
     files
 }
