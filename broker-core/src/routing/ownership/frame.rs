@@ -1,0 +1,102 @@
+//! What members of a cluster say to each other: a version byte, then a [`Frame`] in postcard.
+
+use crate::base::ids::{Incarnation, NodeId, Position, ShardId};
+use crate::base::time::{Instant, WallTime};
+use crate::message::Message;
+use crate::session::mirror::Pushed;
+use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// The version of [`Frame`].
+const VERSION: u8 = 1;
+
+/// One thing said. The order of variants is part of the format: new ones go to the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) enum Frame {
+    /// Between the replicas of a shard.
+    Raft { shard: ShardId, message: Bytes },
+    /// The sender leads the shard since this term, and serves.
+    Leads { shard: ShardId, term: u64 },
+    /// A gateway asks the leader of a shard.
+    Request {
+        shard: ShardId,
+        gateway: GatewayId,
+        sequence: u64,
+        /// All requests below have been answered.
+        answered: u64,
+        /// The gateway's wall clock, to which the times in `op` refer.
+        wall: WallTime,
+        op: Op,
+    },
+    /// The answer.
+    Answer { shard: ShardId, gateway: GatewayId, sequence: u64, verdict: Verdict },
+    /// A gateway wants the queue of a session from `next` on, or from its beginning.
+    Feed { shard: ShardId, session: Attachment, next: Option<Position> },
+    /// The queue of a session begins at `base`; what is below `sent` may have been sent.
+    FeedStart { shard: ShardId, session: Attachment, base: Position, sent: Position },
+    /// The queue of a session from `first` on; nothing is sent from `end` on until more progress is on disk.
+    Push { shard: ShardId, session: Attachment, wall: WallTime, first: Position, end: Position, items: Vec<Pushed> },
+    /// A gateway wants the queue of its hub from `next` on.
+    HubFeed { shard: ShardId, gateway: GatewayId, next: Position },
+    /// The queue of a gateway's hub from `first` on.
+    HubPush { shard: ShardId, gateway: GatewayId, wall: WallTime, first: Position, items: Vec<HubItem> },
+    /// QoS 0 without RETAIN, to the leader of its topic's shard: lost if anything is in its way.
+    Volatile { shard: ShardId, wall: WallTime, message: Rc<Message> },
+    /// QoS 0 for sessions and clean sessions of a gateway.
+    VolatilePush { shard: ShardId, wall: WallTime, message: Rc<Message>, live: bool, targets: Vec<VolatileTarget> },
+    /// This attachment is not the session's any more.
+    Evicted { session: Attachment },
+    /// A gateway has these attachments of sessions of the shard.
+    Holds { shard: ShardId, sessions: Vec<Attachment> },
+    /// A gateway is alive, as of its own clock.
+    Renew { shard: ShardId, gateway: GatewayId, at: Instant },
+    /// The leader of the shard has heard that.
+    Renewed { shard: ShardId, gateway: GatewayId, at: Instant },
+    /// From the outbox of a shard to another one.
+    Forward { from: ShardId, to: ShardId, sequence: u64, op: PeerOp },
+    /// The other shard has applied all up to this number.
+    Confirmed { from: ShardId, to: ShardId, upto: u64 },
+}
+
+/// A position of a hub's queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct HubItem {
+    /// `None`: it was dropped.
+    pub(super) message: Option<Rc<Message>>,
+    /// The SUBSCRIBE that a retained message is for; everybody who hears it, if there is none.
+    pub(super) tag: Option<u64>,
+}
+
+/// A session that is to get a QoS 0 message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct VolatileTarget {
+    pub(super) session: Incarnation,
+    pub(super) retain: bool,
+    pub(super) subscription_ids: Vec<u32>,
+}
+
+/// A frame for a member.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) to: NodeId,
+    pub(super) frame: Frame,
+}
+
+/// Bytes from another member that are no frame of this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct BadFrame;
+
+impl Frame {
+    pub(super) fn encode(&self) -> Bytes {
+        postcard::to_extend(self, vec![VERSION]).expect("encoding into memory does not fail").into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Frame, BadFrame> {
+        match bytes.split_first() {
+            Some((&VERSION, body)) => postcard::from_bytes(body).map_err(|_| BadFrame),
+            _ => Err(BadFrame),
+        }
+    }
+}
