@@ -61,6 +61,21 @@ impl<O, T> Upstream<O, T> {
         self.leader
     }
 
+    /// Who leads the shard, and the latest term in which anybody did.
+    pub fn leadership(&self) -> (Option<NodeId>, u64) {
+        (self.leader, self.term)
+    }
+
+    /// The right to answer for something that no request precedes, in the order that concerns it.
+    pub fn at_once(&self) -> Committed {
+        Committed(())
+    }
+
+    /// The shard expects this request next: it, and those after it, are to be sent again.
+    pub fn resend_from(&mut self, sequence: Sequence) {
+        self.sent = self.sent.min(sequence);
+    }
+
     /// `node` leads the shard since `term`. True if that is news: then all that is unanswered is to be sent (again).
     pub fn on_leader(&mut self, node: NodeId, term: u64) -> bool {
         if term < self.term || (term == self.term && self.leader == Some(node)) {

@@ -123,10 +123,15 @@ pub(super) fn confirm_unsubscribe(
             GivenUpFilter::Machine => existed.next().expect("the machine answers every filter"),
             GivenUpFilter::Hub(filter) => gateway.hub_unsubscribe(conn, &filter),
         };
-        if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
+        unsubscribed(existed)
     });
     let reasons = reasons.collect();
     gateway.confirm(receipt, committed, Answer::Reasons(reasons));
+}
+
+/// What a client is told of a subscription that it gives up.
+pub(super) fn unsubscribed(existed: bool) -> ReasonCode {
+    if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted }
 }
 
 /// What a publisher is told of a message that was taken.
@@ -134,7 +139,7 @@ pub(super) fn accepted(matched: bool) -> ReasonCode {
     if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
 }
 
-fn granted(qos: QoS) -> ReasonCode {
+pub(super) fn granted(qos: QoS) -> ReasonCode {
     match qos {
         QoS::AtMostOnce => ReasonCode::GRANTED_QOS_0,
         QoS::AtLeastOnce => ReasonCode::GrantedQoS1,

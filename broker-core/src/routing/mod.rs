@@ -3,4 +3,5 @@
 
 pub mod centralized;
 mod effects;
+mod ownership;
 mod ticket;

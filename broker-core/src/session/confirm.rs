@@ -53,7 +53,8 @@ impl Gateway {
         }
     }
 
-    /// Adds a subscription of a clean session. Says the granted QoS and whether the subscription is new.
+    /// Adds a subscription of a clean session, to which this node's messages count at once. Says the granted QoS and whether the
+    /// subscription is new.
     pub fn hub_subscribe(
         &mut self,
         id: ConnId,
@@ -61,20 +62,46 @@ impl Gateway {
         options: SubscriptionOptions,
         subscription_id: Option<u32>,
     ) -> Result<(QoS, bool), ReasonCode> {
+        let new = self.hub_prepare(id, filter, options, subscription_id)?;
+        self.hub_hear(id, filter, ShardId(0));
+        Ok((options.qos, new))
+    }
+
+    /// Messages of `shard` count for a subscription of a clean session from now on.
+    pub fn hub_hear(&mut self, id: ConnId, filter: &TopicFilter, shard: ShardId) {
+        let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
+        if let Some((subscription, shards)) = link.subscriptions.get_mut(filter)
+            && shards.insert(shard)
+        {
+            self.hub.subscribe(id, filter, *subscription, *shards);
+        }
+    }
+
+    /// Adds a subscription of a clean session, or replaces what one asks for. Says whether it is new: no messages count for it then
+    /// before [`Gateway::hub_hear`].
+    pub fn hub_prepare(
+        &mut self,
+        id: ConnId,
+        filter: &TopicFilter,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+    ) -> Result<bool, ReasonCode> {
         let subscriptions_max = self.limits.subscriptions_max as usize;
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else {
             return Err(ReasonCode::UnspecifiedError);
         };
-        let new = !link.subscriptions.contains_key(filter);
+        let known = link.subscriptions.get(filter).map(|(_, shards)| *shards);
+        let new = known.is_none();
         if new && link.subscriptions.len() >= subscriptions_max {
             let client_id = Some(link.client_id.clone());
             self.event(Event::LimitReached { limit: "subscriptions_max", client_id });
             return Err(ReasonCode::QuotaExceeded);
         }
         let subscription = Subscription { options, id: subscription_id };
-        link.subscriptions.insert(filter.clone(), subscription);
-        self.hub.subscribe(id, filter, subscription);
-        Ok((options.qos, new))
+        let shards = known.unwrap_or_default();
+        link.subscriptions.insert(filter.clone(), (subscription, shards));
+        self.hub.subscribe(id, filter, subscription, shards);
+        Ok(new)
     }
 
     /// Removes a subscription of a clean session. Says whether it existed.

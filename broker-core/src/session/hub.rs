@@ -1,8 +1,9 @@
 //! Who of the connected clean sessions hears a topic.
 
-use crate::base::ids::ConnId;
+use crate::base::ids::{ConnId, ShardId};
 use crate::codec::packet::QoS;
 use crate::message::Message;
+use crate::shard::ShardSet;
 use crate::shard::session::Subscription;
 use crate::topic::TopicFilter;
 use crate::topic::trie::SubscriptionTrie;
@@ -24,7 +25,14 @@ pub struct Route {
 /// The subscriptions of the connected clean sessions.
 #[derive(Debug)]
 pub struct Hub {
-    routes: SubscriptionTrie<ConnId, Subscription>,
+    routes: SubscriptionTrie<ConnId, Heard>,
+}
+
+/// A subscription, and the shards whose messages count for it: those that have put it on record.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    subscription: Subscription,
+    shards: ShardSet,
 }
 
 impl Hub {
@@ -33,9 +41,15 @@ impl Hub {
         Hub { routes: SubscriptionTrie::new() }
     }
 
-    /// Adds or replaces a subscription.
-    pub fn subscribe(&mut self, conn: ConnId, filter: &TopicFilter, subscription: Subscription) {
-        self.routes.insert(filter, conn, subscription);
+    /// Adds or replaces a subscription, to which messages of these shards count from now on.
+    pub fn subscribe(
+        &mut self,
+        conn: ConnId,
+        filter: &TopicFilter,
+        subscription: Subscription,
+        shards: ShardSet,
+    ) {
+        self.routes.insert(filter, conn, Heard { subscription, shards });
     }
 
     /// Removes a subscription.
@@ -45,12 +59,21 @@ impl Hub {
 
     /// Fills `found` with a route for each connection that hears `message`, in the order of connections. Subscriptions with
     /// No Local do not hear what their own client publishes. \[MQTT-3.8.3-3\]
-    pub fn routes(&self, message: &Message, is_publisher: impl Fn(ConnId) -> bool, found: &mut Vec<Route>) {
+    pub fn routes(
+        &self,
+        message: &Message,
+        shard: ShardId,
+        is_publisher: impl Fn(ConnId) -> bool,
+        found: &mut Vec<Route>,
+    ) {
         found.clear();
         if self.routes.is_empty() {
             return;
         }
-        self.routes.for_each_match(&message.topic, |conn, subscription| {
+        self.routes.for_each_match(&message.topic, |conn, Heard { subscription, shards }| {
+            if !shards.contains(shard) {
+                return;
+            }
             if subscription.options.no_local && is_publisher(*conn) {
                 return;
             }

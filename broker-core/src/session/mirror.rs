@@ -3,7 +3,7 @@
 use super::feed::Feed;
 use super::gateway::{Conn, Gateway};
 use super::outbound::Stretch;
-use crate::base::ids::{Position, ShardId};
+use crate::base::ids::{ConnId, Position, ShardId};
 use crate::message::Message;
 use crate::shard::Attachment;
 use crate::shard::machine::read::Pending;
@@ -146,6 +146,12 @@ impl Gateway {
             }
         });
         wanted.collect()
+    }
+
+    /// Whether a connection has or waits for a queue of this shard.
+    pub fn is_fed(&self, id: ConnId, shard: ShardId) -> bool {
+        let link = self.conns.get(&id).and_then(Conn::link);
+        link.is_some_and(|link| link.feeds.awaits(shard) || link.feeds.iter().any(|feed| feed.shard == shard))
     }
 
     fn link_of_session(&mut self, session: Attachment) -> Option<&mut super::link::Link> {

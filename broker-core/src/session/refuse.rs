@@ -57,6 +57,11 @@ impl Gateway {
         self.close(id, reason, &why);
     }
 
+    /// Ends a connection that cannot be served here now: its client is to go elsewhere.
+    pub fn give_up(&mut self, id: ConnId, why: &str) {
+        self.refuse(id, Refusal::connect(ReasonCode::ServerUnavailable, why));
+    }
+
     fn send_refusal(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Some(version) = conn.version else { return };

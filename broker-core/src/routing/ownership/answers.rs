@@ -4,7 +4,8 @@ use super::client::ClientState;
 use super::edge::{Edge, publish_reason};
 use super::frame::{Addressed, Frame, HubItem, VolatileTarget};
 use super::gather::Part;
-use super::stream::{Tag, Ticket};
+use super::lead::moved;
+use super::stream::{Stream, Tag, Ticket};
 use crate::base::ids::{ConnId, NodeId, Position, ShardId};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::ReasonCode;
@@ -14,7 +15,7 @@ use crate::routing::effects;
 use crate::session::Gateway;
 use crate::session::attach::Attached;
 use crate::session::confirm::Answer;
-use crate::session::mirror::Wanted;
+use crate::session::mirror::{Pushed, Wanted};
 use crate::shard::{Attachment, GatewayId, Op, ShardSet, Verdict};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -28,7 +29,14 @@ const HEARD_STEP: u64 = 64;
 
 impl Edge {
     /// `node` leads `shard` and serves. What is unanswered is asked again, then what is to be fed.
-    pub(super) fn on_leads(&mut self, node: NodeId, shard: ShardId, term: u64, gateway: &Gateway, out: &mut Vec<Addressed>) {
+    pub(super) fn on_leads(
+        &mut self,
+        node: NodeId,
+        shard: ShardId,
+        term: u64,
+        gateway: &Gateway,
+        out: &mut Vec<Addressed>,
+    ) {
         if usize::from(shard.0) >= self.streams.len() || !self.stream(shard).requests.on_leader(node, term) {
             return;
         }
@@ -137,10 +145,14 @@ impl Edge {
                 }
                 _ => self.evict(session, gateway),
             },
-            Ticket::Part { gather, part } => self.on_part(gather, part, committed, verdict, shard, gateway, out),
+            Ticket::Part { gather, part } => {
+                self.on_part(gather, part, committed, verdict, shard, gateway, out)
+            }
             Ticket::Progress { session, receipt } => match (verdict, receipt) {
                 (Verdict::Fenced, _) => self.evict(session, gateway),
-                (_, Some(receipt)) => gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success)),
+                (_, Some(receipt)) => {
+                    gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success))
+                }
                 (_, None) => {}
             },
         }
@@ -148,7 +160,8 @@ impl Edge {
 
     /// Sends the answers to a connection's publishes whose turn it is.
     fn take_turns(&mut self, conn: ConnId, gateway: &mut Gateway) {
-        while let Some((receipt, answer)) = self.clients.get_mut(&conn).and_then(|client| client.turns.next()) {
+        while let Some((receipt, answer)) = self.clients.get_mut(&conn).and_then(|client| client.turns.next())
+        {
             gateway.waited_for_log(conn);
             if let Some((committed, answer)) = answer {
                 gateway.confirm(receipt, committed, answer);
@@ -177,7 +190,13 @@ impl Edge {
     }
 
     /// Asks for the queues that these shards have for a session.
-    fn feed(&mut self, session: Attachment, shards: ShardSet, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
+    fn feed(
+        &mut self,
+        session: Attachment,
+        shards: ShardSet,
+        gateway: &mut Gateway,
+        out: &mut Vec<Addressed>,
+    ) {
         for shard in shards.iter() {
             if gateway.await_feed(session, shard)
                 && let Some(to) = self.stream(shard).requests.leader()
@@ -199,6 +218,7 @@ impl Edge {
         out: &mut Vec<Addressed>,
     ) {
         let Some(gather) = self.gathers.get_mut(number) else { return };
+        let (conn, session) = (gather.conn(), gather.session());
         match (part, verdict) {
             (Part::Release, Verdict::Released { known }) => gather.released(known),
             (Part::Machine(places), Verdict::Subscribed(answers)) => {
@@ -212,21 +232,22 @@ impl Edge {
                 }
             }
             (Part::Hear { filter, tag, .. }, Verdict::Hearing { from }) => {
-                let conn = gather.conn();
                 let stream = self.stream(shard);
                 stream.tags_end.push((from, tag));
                 if stream.hub_next.is_none() {
                     stream.hub_next = Some(Position(0));
                     if let Some(to) = stream.requests.leader() {
                         let gateway = stream.gateway;
-                        out.push(Addressed { to, frame: Frame::HubFeed { shard, gateway, next: Position(0) } });
+                        out.push(Addressed {
+                            to,
+                            frame: Frame::HubFeed { shard, gateway, next: Position(0) },
+                        });
                     }
                 }
                 gateway.hub_hear(conn, &filter, shard);
             }
             // Fenced: another connection has the session.
             _ => {
-                let session = gather.session();
                 self.gathers.give_up(number);
                 self.evict(session, gateway);
                 return;
@@ -235,7 +256,7 @@ impl Edge {
         if let Some(gather) = self.gathers.get_mut(number) {
             gather.answered();
         }
-        for (session, shards) in self.finish_gather(number, committed, gateway) {
+        if let Some((session, shards)) = self.finish_gather(number, committed, gateway) {
             self.feed(session, shards, gateway, out);
         }
     }
@@ -271,9 +292,11 @@ impl Edge {
             next = next.next();
             let Some(message) = item.message else { continue };
             match item.tag {
-                None => drop(gateway.deliver_heard(shard, &message)),
+                None => drop(gateway.deliver_heard(shard, &message, true)),
                 Some(tag) => {
-                    if let Some(Tag { conn, qos, subscription_id }) = self.stream(shard).tags.get(&tag).copied() {
+                    if let Some(Tag { conn, qos, subscription_id }) =
+                        self.stream(shard).tags.get(&tag).copied()
+                    {
                         gateway.deliver_retained(conn, &message, qos, subscription_id);
                     }
                 }
@@ -304,7 +327,7 @@ impl Edge {
         gateway: &mut Gateway,
     ) {
         if live {
-            gateway.deliver_heard(shard, message);
+            gateway.deliver_heard(shard, message, true);
         }
         for VolatileTarget { session, retain, subscription_ids } in targets {
             gateway.deliver_volatile(*session, message, *retain, subscription_ids);
@@ -345,7 +368,8 @@ impl Edge {
     fn lose(&mut self, shard: ShardId, gateway: &mut Gateway) {
         let mut lost: BTreeSet<ConnId> = BTreeSet::new();
         for (conn, client) in &self.clients {
-            let hears = client.hears.iter().any(|filter| self.placement.filter_shards(filter).contains(shard));
+            let hears =
+                client.hears.iter().any(|filter| self.placement.filter_shards(filter).contains(shard));
             let held = client.held.iter().any(|held| held.shard == shard);
             if client.session.incarnation.shard() == shard || hears || held || gateway.is_fed(*conn, shard) {
                 lost.insert(*conn);
@@ -360,7 +384,7 @@ impl Edge {
                 Ticket::Publish { conn, .. } | Ticket::Touch { conn, .. } => {
                     lost.insert(conn);
                 }
-                Ticket::Part { gather, .. } => lost.extend(self.gathers.abandon(gather)),
+                Ticket::Part { gather, .. } => lost.extend(self.gathers.give_up(gather)),
                 Ticket::Progress { session, .. } => lost.extend(self.conns.get(&session.incarnation)),
                 Ticket::Detach { receipt: None } => {}
             }
@@ -368,5 +392,13 @@ impl Edge {
         for conn in lost {
             gateway.give_up(conn, "the shard it depends on cannot be reached");
         }
+    }
+}
+
+/// What was pushed, with its expiry by this gateway's clock.
+pub(super) fn moved_item(item: Pushed, from: WallTime, to: WallTime) -> Pushed {
+    match item {
+        Pushed::Message { queued, message } => Pushed::Message { queued, message: moved(message, from, to) },
+        other => other,
     }
 }

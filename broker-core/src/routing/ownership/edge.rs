@@ -14,7 +14,7 @@ use crate::replication::{Committed, Receipt};
 use crate::routing::effects;
 use crate::session::confirm::Answer;
 use crate::session::{Gateway, Intent};
-use crate::shard::{Attach, Attachment, Detach, GatewayId, Op, Publish, Verdict};
+use crate::shard::{Attach, Attachment, Detach, GatewayId, Op, Publish, ShardSet, Verdict};
 use crate::topic::TopicFilter;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -50,6 +50,11 @@ impl Edge {
         &mut self.streams[usize::from(shard.0)]
     }
 
+    /// The right to answer for what no request precedes.
+    fn at_once(&self) -> Committed {
+        self.streams[0].requests.at_once()
+    }
+
     fn request(&mut self, shard: ShardId, op: Op, ticket: Ticket, now: Instant) {
         self.stream(shard).request(op, ticket, now);
     }
@@ -64,17 +69,18 @@ impl Edge {
                 self.on_publish(conn, session, receipt, inbound, message, gateway, out);
             }
             Intent::Answer { receipt, reason, unless_taken } => {
-                let conn = receipt.conn();
-                let taken = unless_taken
-                    .is_some_and(|(_, id)| self.clients.get(&conn).is_some_and(|client| client.inbound.contains_key(&id)));
+                let (conn, committed) = (receipt.conn(), self.at_once());
+                let taken = unless_taken.is_some_and(|(_, id)| {
+                    self.clients.get(&conn).is_some_and(|client| client.inbound.contains_key(&id))
+                });
                 let reason = if taken { ReasonCode::Success } else { reason };
                 match self.clients.get_mut(&conn).filter(|client| !client.turns.is_empty()) {
                     Some(client) => {
                         let turn = client.turns.take(receipt);
                         gateway.wait_for_log(conn);
-                        client.turns.finish(turn, Some((Committed::at_once(), Answer::Reason(reason))));
+                        client.turns.finish(turn, Some((committed, Answer::Reason(reason))));
                     }
-                    None => gateway.confirm(receipt, Committed::at_once(), Answer::Reason(reason)),
+                    None => gateway.confirm(receipt, committed, Answer::Reason(reason)),
                 }
             }
             Intent::Release { session, receipt, id } => self.on_release(session, receipt, id, gateway),
@@ -85,7 +91,12 @@ impl Edge {
                 self.on_unsubscribe(session, durable, receipt, filters, gateway);
             }
             Intent::Progress { session, shard, receipt, steps } => {
-                self.request(shard, Op::Progress { session, steps }, Ticket::Progress { session, receipt }, now);
+                self.request(
+                    shard,
+                    Op::Progress { session, steps },
+                    Ticket::Progress { session, receipt },
+                    now,
+                );
             }
             Intent::Detach { receipt, detach } => self.on_detach(receipt, detach, now),
         }
@@ -163,7 +174,12 @@ impl Edge {
             if held.publish.inbound.is_some() && !client.touched.contains(shard) {
                 if client.touching.insert(shard) {
                     let op = Op::Touch { session, shard };
-                    self.request(session.incarnation.shard(), op, Ticket::Touch { conn, session, shard }, now);
+                    self.request(
+                        session.incarnation.shard(),
+                        op,
+                        Ticket::Touch { conn, session, shard },
+                        now,
+                    );
                 }
                 return;
             }
@@ -184,8 +200,8 @@ impl Edge {
             None => client.touched.iter().collect(),
         };
         if shards.is_empty() {
-            let reason = ReasonCode::PacketIdentifierNotFound;
-            gateway.confirm(receipt, Committed::at_once(), Answer::Reason(reason));
+            let (reason, committed) = (ReasonCode::PacketIdentifierNotFound, self.at_once());
+            gateway.confirm(receipt, committed, Answer::Reason(reason));
             return;
         }
         gateway.wait_for_log(receipt.conn());
@@ -206,7 +222,7 @@ impl Edge {
         gateway: &mut Gateway,
     ) {
         let (conn, now) = (receipt.conn(), gateway.now());
-        let mut gather = Gather::subscribe(receipt, session, filters.len());
+        let mut gather = Gather::filters(receipt, session, filters.len());
         let (mut for_machine, mut places) = (Vec::new(), Vec::new());
         let mut hears = Vec::new();
         for (place, filter) in filters.into_iter().enumerate() {
@@ -238,7 +254,8 @@ impl Edge {
         for (filter, options, new) in hears {
             self.hear(conn, gather, &filter, options, subscription_id, new, now);
         }
-        self.finish_gather(gather, gateway);
+        let committed = self.at_once();
+        self.finish_gather(gather, committed, gateway);
     }
 
     #[expect(clippy::too_many_arguments, reason = "one subscription")]
@@ -261,7 +278,9 @@ impl Edge {
             self.next_tag += 1;
             let tag = self.next_tag;
             if retained {
-                self.stream(shard).tags.insert(tag, super::stream::Tag { conn, qos: options.qos, subscription_id });
+                self.stream(shard)
+                    .tags
+                    .insert(tag, super::stream::Tag { conn, qos: options.qos, subscription_id });
             }
             let op = Op::Hear { filter: filter.clone(), retained, tag };
             let part = Part::Hear { filter: filter.clone(), shard, tag };
@@ -285,7 +304,7 @@ impl Edge {
         gateway: &mut Gateway,
     ) {
         let (conn, now) = (receipt.conn(), gateway.now());
-        let mut gather = Gather::unsubscribe(receipt, session, filters.len());
+        let mut gather = Gather::filters(receipt, session, filters.len());
         let (mut for_machine, mut places) = (Vec::new(), Vec::new());
         for (place, filter) in filters.into_iter().enumerate() {
             match filter {
@@ -314,16 +333,21 @@ impl Edge {
             let ticket = Ticket::Part { gather, part: Part::Machine(places) };
             self.request(session.incarnation.shard(), op, ticket, now);
         }
-        self.finish_gather(gather, gateway);
+        let committed = self.at_once();
+        self.finish_gather(gather, committed, gateway);
     }
 
-    /// Sends the answer that a gather makes, if all of it is there.
-    pub(super) fn finish_gather(&mut self, gather: u64, gateway: &mut Gateway) -> Vec<(Attachment, ShardId)> {
-        let Some(done) = self.gathers.take_complete(gather) else { return Vec::new() };
+    /// Sends the answer that a gather makes, if all of it is there. Gives the shards that have a queue for the session now.
+    pub(super) fn finish_gather(
+        &mut self,
+        gather: u64,
+        committed: Committed,
+        gateway: &mut Gateway,
+    ) -> Option<(Attachment, ShardSet)> {
+        let done = self.gathers.take_complete(gather, committed)?;
         gateway.waited_for_log(done.receipt.conn());
-        let feeds = done.feeds.iter().map(|shard| (done.session, shard)).collect();
         gateway.confirm(done.receipt, done.committed, done.answer);
-        feeds
+        Some((done.session, done.feeds))
     }
 }
 
@@ -336,4 +360,3 @@ pub(super) fn publish_reason(verdict: &Verdict) -> Option<ReasonCode> {
         _ => None,
     }
 }
-

@@ -37,7 +37,14 @@ pub(super) enum Frame {
     /// The queue of a session begins at `base`; what is below `sent` may have been sent.
     FeedStart { shard: ShardId, session: Attachment, base: Position, sent: Position },
     /// The queue of a session from `first` on; nothing is sent from `end` on until more progress is on disk.
-    Push { shard: ShardId, session: Attachment, wall: WallTime, first: Position, end: Position, items: Vec<Pushed> },
+    Push {
+        shard: ShardId,
+        session: Attachment,
+        wall: WallTime,
+        first: Position,
+        end: Position,
+        items: Vec<Pushed>,
+    },
     /// A gateway wants the queue of its hub from `next` on.
     HubFeed { shard: ShardId, gateway: GatewayId, next: Position },
     /// The queue of a gateway's hub from `first` on.
@@ -45,7 +52,13 @@ pub(super) enum Frame {
     /// QoS 0 without RETAIN, to the leader of its topic's shard: lost if anything is in its way.
     Volatile { shard: ShardId, wall: WallTime, message: Rc<Message> },
     /// QoS 0 for sessions and clean sessions of a gateway.
-    VolatilePush { shard: ShardId, wall: WallTime, message: Rc<Message>, live: bool, targets: Vec<VolatileTarget> },
+    VolatilePush {
+        shard: ShardId,
+        wall: WallTime,
+        message: Rc<Message>,
+        live: bool,
+        targets: Vec<VolatileTarget>,
+    },
     /// This attachment is not the session's any more.
     Evicted { session: Attachment },
     /// A gateway has these attachments of sessions of the shard.
@@ -89,6 +102,21 @@ pub(super) struct Addressed {
 pub(super) struct BadFrame;
 
 impl Frame {
+    /// The shard whose leader it is for, if it is for one.
+    pub(super) fn shard(&self) -> Option<ShardId> {
+        match self {
+            Frame::Request { shard, .. }
+            | Frame::Feed { shard, .. }
+            | Frame::HubFeed { shard, .. }
+            | Frame::Volatile { shard, .. }
+            | Frame::Holds { shard, .. }
+            | Frame::Renew { shard, .. } => Some(*shard),
+            Frame::Forward { to, .. } => Some(*to),
+            Frame::Confirmed { from, .. } => Some(*from),
+            _ => None,
+        }
+    }
+
     pub(super) fn encode(&self) -> Bytes {
         postcard::to_extend(self, vec![VERSION]).expect("encoding into memory does not fail").into()
     }

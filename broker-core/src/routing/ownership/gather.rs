@@ -1,6 +1,6 @@
 //! Answers that several shards make together.
 
-use crate::base::ids::ShardId;
+use crate::base::ids::{ConnId, ShardId};
 use crate::codec::ReasonCode;
 use crate::replication::{Committed, Receipt};
 use crate::session::confirm::Answer;
@@ -89,6 +89,16 @@ impl Gather {
         self.remaining -= 1;
     }
 
+    /// The connection that waits for it.
+    pub(super) fn conn(&self) -> ConnId {
+        self.receipt.conn()
+    }
+
+    /// Its session.
+    pub(super) fn session(&self) -> Attachment {
+        self.session
+    }
+
     fn is_complete(&self) -> bool {
         self.remaining == 0
     }
@@ -99,7 +109,8 @@ impl Gather {
             Kind::Release { known: true } => Answer::Reason(ReasonCode::Success),
             Kind::Release { known: false } => Answer::Reason(ReasonCode::PacketIdentifierNotFound),
             Kind::Reasons(reasons) => {
-                let known = |reason: Option<ReasonCode>| reason.expect("every shard that was asked has answered");
+                let known =
+                    |reason: Option<ReasonCode>| reason.expect("every shard that was asked has answered");
                 Answer::Reasons(reasons.into_iter().map(known).collect())
             }
         };
@@ -131,8 +142,8 @@ impl Gathers {
         self.open.remove(&number).map(|gather| gather.finish(committed))
     }
 
-    /// Gives an answer up: nobody waits for it any more.
-    pub(super) fn give_up(&mut self, number: u64) {
-        self.open.remove(&number);
+    /// Gives an answer up. Says which connection waited for it.
+    pub(super) fn give_up(&mut self, number: u64) -> Option<ConnId> {
+        self.open.remove(&number).map(|gather| gather.conn())
     }
 }

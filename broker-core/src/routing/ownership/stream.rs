@@ -73,6 +73,14 @@ impl Stream {
         self.requests.request(op, ticket);
     }
 
+    /// Tells the shard how far its hub's queue was heard.
+    pub(super) fn tell_heard(&mut self, now: Instant) {
+        if let Some(upto) = self.hub_next.filter(|next| *next > self.hub_told) {
+            self.hub_told = upto;
+            self.request(Op::Heard { upto }, Ticket::Silent, now);
+        }
+    }
+
     /// The gateway was dropped by the shard, or must take itself for dropped: begins the next generation and gives back what was
     /// never answered.
     pub(super) fn begin_anew(&mut self) -> Vec<Ticket> {

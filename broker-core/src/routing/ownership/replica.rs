@@ -1,0 +1,139 @@
+//! One replica of a shard: its part of the log, the machine, and, while it leads, what a leader does.
+
+use super::frame::Addressed;
+use super::lead::{Lead, Surroundings};
+use crate::base::ids::{NodeId, ShardId, Term};
+use crate::base::time::{Instant, WallTime};
+use crate::cluster::Placement;
+use crate::replication::local;
+use crate::replication::raft::{Commit, RaftGroup, Role};
+use crate::session::Gateway;
+use crate::session::outbound::drop_event;
+use crate::shard::{Effect, Entry, Machine, Op, QueueLimits};
+use bytes::Bytes;
+use std::rc::Rc;
+
+/// One replica of a shard.
+pub(super) struct Replica {
+    shard: ShardId,
+    placement: Rc<Placement>,
+    pub(super) group: RaftGroup,
+    pub(super) machine: Machine,
+    limits: QueueLimits,
+    /// When the last entry was applied, by this node's monotonic clock; `None` if none was since the node started.
+    applied_at: Option<Instant>,
+    lead: Option<Lead>,
+    effects: Vec<Effect>,
+}
+
+impl Replica {
+    pub(super) fn new(shard: ShardId, placement: Rc<Placement>, group: RaftGroup, limits: QueueLimits) -> Self {
+        let machine = Machine::new(shard, placement.clone());
+        Replica { shard, placement, group, machine, limits, applied_at: None, lead: None, effects: Vec::new() }
+    }
+
+    /// What the leader does, if this replica leads and serves.
+    pub(super) fn leading(&mut self) -> Option<(&mut Lead, &Machine, &mut RaftGroup)> {
+        let lead = self.lead.as_mut().filter(|lead| lead.serves())?;
+        Some((lead, &self.machine, &mut self.group))
+    }
+
+    /// The term in which it leads and serves.
+    pub(super) fn serving_since(&self) -> Option<Term> {
+        self.lead.as_ref().filter(|lead| lead.serves()).map(Lead::term)
+    }
+
+    /// Shard time, as a leader would put it into an entry: that of the last entry and what has passed since it was applied. Nobody knows that after a
+    /// start; the wall clock has to do until an entry comes.
+    pub(super) fn time(&self, now: Instant, wall: WallTime) -> WallTime {
+        match self.applied_at {
+            Some(applied_at) => self.machine.time() + now.saturating_since(applied_at),
+            None => self.machine.time().max(wall),
+        }
+    }
+
+    /// Applies what is committed, and takes up or lays down the lead.
+    pub(super) fn advance(&mut self, gateway: &mut Gateway, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
+        self.follow_role(gateway);
+        while let Some(commit) = self.group.next_committed() {
+            match commit {
+                Commit::Machine { chunks, .. } => self.restore(&chunks),
+                Commit::Entry { term, data, .. } => self.apply(term, &data, gateway, around, out),
+            }
+        }
+        let time = self.time(gateway.now(), gateway.wall());
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
+            lead.push_all(&self.machine, time, around, out);
+        }
+    }
+
+    fn follow_role(&mut self, gateway: &Gateway) {
+        let Role::Leader { term } = self.group.role() else {
+            self.lead = None;
+            return;
+        };
+        if self.lead.as_ref().is_none_or(|lead| lead.term() != term) {
+            self.lead = Some(Lead::new(self.shard, term, gateway.now()));
+        }
+        if self.lead.as_ref().is_some_and(Lead::is_to_propose) {
+            let at = self.time(gateway.now(), gateway.wall());
+            let proposed = propose(&mut self.group, &Entry { at, stamp: None, op: Op::Lead(self.limits) });
+            self.lead.as_mut().expect("just set").note_proposed(proposed);
+        }
+    }
+
+    fn restore(&mut self, chunks: &[Bytes]) {
+        self.machine = if chunks.is_empty() {
+            Machine::new(self.shard, self.placement.clone())
+        } else {
+            // A quorum has it, and the checksums on the way were right: what cannot be read is a bug of ours.
+            Machine::restore(chunks, self.placement.clone()).expect("a machine that was sent can be read")
+        };
+    }
+
+    fn apply(
+        &mut self,
+        term: Term,
+        data: &[u8],
+        gateway: &mut Gateway,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
+        let entry = local::decode_entry(data).expect("what was proposed can be read");
+        let mut effects = std::mem::take(&mut self.effects);
+        let verdict = self.machine.apply(&entry, &mut effects);
+        self.applied_at = Some(gateway.now());
+        // Why a message was dropped must be on record, whoever of the replicas dies.
+        for effect in &effects {
+            if let Effect::Dropped { client_id, message, reason } = effect {
+                gateway.event(drop_event(client_id.clone(), message, *reason));
+            }
+        }
+        if let Some(lead) = &mut self.lead {
+            lead.on_applied(term, &entry, verdict, &mut effects, &self.machine, gateway, around, out);
+        }
+        effects.clear();
+        self.effects = effects;
+    }
+
+    /// Time has passed.
+    pub(super) fn on_timer(&mut self, gateway: &Gateway, out: &mut Vec<Addressed>) {
+        let time = self.time(gateway.now(), gateway.wall());
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
+            lead.on_timer(&self.machine, &mut self.group, time, gateway.now(), out);
+        }
+    }
+
+    /// The link to a member is gone.
+    pub(super) fn on_peer_down(&mut self, peer: NodeId) {
+        self.group.unreachable(peer);
+        if let Some(lead) = &mut self.lead {
+            lead.on_peer_down(peer);
+        }
+    }
+}
+
+/// Proposes an entry. False if nothing comes of it.
+pub(super) fn propose(group: &mut RaftGroup, entry: &Entry) -> bool {
+    group.propose(local::encode_entry(entry)).is_ok()
+}
