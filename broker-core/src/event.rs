@@ -1,6 +1,6 @@
 //! What happened, as values: they become log lines, metrics, the timeline, and the recorded reasons that the checkers read.
 
-use crate::base::ids::{ConnId, Lsn, ShardId, WriteId};
+use crate::base::ids::{ConnId, Lsn, NodeId, ShardId, WriteId};
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Serialize;
@@ -40,6 +40,11 @@ pub enum Event {
         code: u8,
         /// Why, in words.
         why: String,
+    },
+    /// Another member said something that this node does not understand, or that cannot be.
+    PeerFrameRefused {
+        /// Which member.
+        peer: NodeId,
     },
     /// A connection ended.
     Disconnected {

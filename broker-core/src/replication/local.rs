@@ -47,14 +47,28 @@ impl std::error::Error for RecordError {}
 /// # Errors
 /// Says what is wrong with the record.
 pub fn decode(record: &Record) -> Result<Entry, RecordError> {
-    match record.body.split_first() {
-        Some((&VERSION, body)) => match postcard::from_bytes::<Body>(body) {
-            Ok(body) => Ok(body.entry),
-            Err(_) => Err(RecordError::Malformed(record.lsn)),
-        },
-        Some((&version, _)) => Err(RecordError::Version(record.lsn, version)),
-        None => Err(RecordError::Malformed(record.lsn)),
+    decode_entry(&record.body).map_err(|version| match version {
+        Some(version) => RecordError::Version(record.lsn, version),
+        None => RecordError::Malformed(record.lsn),
+    })
+}
+
+/// An entry as [`encode_entry`] gives it.
+///
+/// # Errors
+/// Gives the version, if it is one that this program does not know, or `None` if the bytes are no entry.
+pub fn decode_entry(bytes: &[u8]) -> Result<Entry, Option<u8>> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => postcard::from_bytes::<Body>(body).map(|body| body.entry).map_err(|_| None),
+        Some((&version, _)) => Err(Some(version)),
+        None => Err(None),
     }
+}
+
+/// An entry as it is kept and sent.
+pub fn encode_entry(entry: &Entry) -> Bytes {
+    let body = postcard::to_extend(&BodyRef { entry }, vec![VERSION]);
+    Bytes::from(body.expect("encoding into memory does not fail"))
 }
 
 struct Proposal<T> {
@@ -124,10 +138,9 @@ impl<T> LocalGroup<T> {
     /// Adds an entry to the log. `urgent`: somebody waits for it.
     pub fn propose(&mut self, entry: Entry, ticket: T, urgent: bool) {
         self.last = self.last.next();
-        let body = postcard::to_extend(&BodyRef { entry: &entry }, vec![VERSION])
-            .expect("encoding into memory does not fail");
+        let body = encode_entry(&entry);
         self.log_bytes += body.len() as u64;
-        self.unwritten.push(Record { lsn: self.last, body: Bytes::from(body) });
+        self.unwritten.push(Record { lsn: self.last, body });
         self.urgent |= urgent;
         self.queue.push_back(Proposal { needs: self.last, entry: Some(entry), ticket });
     }

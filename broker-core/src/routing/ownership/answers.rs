@@ -16,7 +16,7 @@ use crate::session::Gateway;
 use crate::session::attach::Attached;
 use crate::session::confirm::Answer;
 use crate::session::mirror::{Pushed, Wanted};
-use crate::shard::{Attachment, GatewayId, Op, ShardSet, Verdict};
+use crate::shard::{Attachment, GatewayId, ShardSet, Verdict};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -68,6 +68,9 @@ impl Edge {
     }
 
     fn send_requests(&mut self, shard: ShardId, wall: WallTime, out: &mut Vec<Addressed>) {
+        if !self.alive {
+            return;
+        }
         let stream = self.stream(shard);
         let gateway = stream.gateway;
         let Some(to) = stream.requests.leader() else { return };

@@ -29,6 +29,8 @@ pub(super) struct Edge {
     pub(super) conns: BTreeMap<Incarnation, ConnId>,
     pub(super) gathers: Gathers,
     next_tag: u64,
+    /// Whether its life is on record: before, it asks for nothing.
+    pub(super) alive: bool,
 }
 
 impl Edge {
@@ -43,6 +45,7 @@ impl Edge {
             conns: BTreeMap::new(),
             gathers: Gathers::default(),
             next_tag: 0,
+            alive: false,
         }
     }
 
@@ -66,7 +69,7 @@ impl Edge {
             Intent::Attach { receipt, attach } => self.on_attach(receipt, *attach, now),
             Intent::Publish { conn, session, durable, receipt, inbound, message } => {
                 let inbound = inbound.filter(|_| durable);
-                self.on_publish(conn, session, receipt, inbound, message, gateway, out);
+                self.on_publish(conn, session, durable, receipt, inbound, message, gateway, out);
             }
             Intent::Answer { receipt, reason, unless_taken } => {
                 let (conn, committed) = (receipt.conn(), self.at_once());
@@ -102,9 +105,8 @@ impl Edge {
         }
     }
 
-    fn on_attach(&mut self, receipt: Receipt, mut attach: Attach, now: Instant) {
+    fn on_attach(&mut self, receipt: Receipt, attach: Attach, now: Instant) {
         let shard = self.placement.session_shard(&attach.client_id);
-        attach.gateway = self.stream(shard).gateway;
         self.request(shard, Op::Attach(Box::new(attach)), Ticket::Attach { receipt }, now);
     }
 
@@ -139,6 +141,7 @@ impl Edge {
         &mut self,
         conn: ConnId,
         session: Attachment,
+        durable: bool,
         receipt: Option<Receipt>,
         inbound: Option<PacketId>,
         message: Rc<Message>,
@@ -159,7 +162,9 @@ impl Edge {
         if turn.is_some() {
             gateway.wait_for_log(conn);
         }
-        let publish = Publish { session, inbound, message };
+        // What a client that comes back sends again must not be overtaken by its older copy.
+        let touched = durable && message.qos > QoS::AtMostOnce && (inbound.is_some() || message.retain);
+        let publish = Publish { session, inbound, touched, message };
         client.held.push_back(Held { shard, publish, turn });
         self.let_go(conn, gateway.now());
     }
@@ -171,7 +176,7 @@ impl Edge {
             let Some(client) = self.clients.get_mut(&conn) else { return };
             let Some(held) = client.held.front() else { return };
             let (shard, session) = (held.shard, held.publish.session);
-            if held.publish.inbound.is_some() && !client.touched.contains(shard) {
+            if held.publish.touched && !client.touched.contains(shard) {
                 if client.touching.insert(shard) {
                     let op = Op::Touch { session, shard };
                     self.request(

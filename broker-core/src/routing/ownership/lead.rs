@@ -205,7 +205,13 @@ impl Lead {
     }
 
     /// The first entry of the term is applied.
-    fn begin(&mut self, machine: &Machine, now: Instant, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
+    fn begin(
+        &mut self,
+        machine: &Machine,
+        now: Instant,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
         self.serves = true;
         self.since = now;
         self.outbox_ready.extend(machine.outbox_shards());
@@ -222,8 +228,10 @@ impl Lead {
         machine: &Machine,
         out: &mut Vec<Addressed>,
     ) {
-        let awaits = machine.answer(Producer::Gateway(gateway), sequence).map_or(&[][..], |kept| &kept.awaits);
-        let open: Vec<(ShardId, u64)> = awaits.iter().copied().filter(|wanted| !self.is_confirmed(*wanted, machine)).collect();
+        let awaits =
+            machine.answer(Producer::Gateway(gateway), sequence).map_or(&[][..], |kept| &kept.awaits);
+        let open: Vec<(ShardId, u64)> =
+            awaits.iter().copied().filter(|wanted| !self.is_confirmed(*wanted, machine)).collect();
         if open.is_empty() {
             let frame = Frame::Answer { shard: self.shard, gateway, sequence, verdict };
             out.push(Addressed { to: gateway.node, frame });
@@ -246,7 +254,13 @@ impl Lead {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, machine: &Machine, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
+    fn carry_out(
+        &mut self,
+        effect: Effect,
+        machine: &Machine,
+        gateway: &mut Gateway,
+        out: &mut Vec<Addressed>,
+    ) {
         match effect {
             Effect::Live(message) => {
                 if message.qos == QoS::AtMostOnce {
@@ -313,7 +327,10 @@ impl Lead {
         }
         for (to, (live, targets)) in nodes {
             let (shard, message) = (self.shard, message.clone());
-            out.push(Addressed { to, frame: Frame::VolatilePush { shard, wall: time, message, live, targets } });
+            out.push(Addressed {
+                to,
+                frame: Frame::VolatilePush { shard, wall: time, message, live, targets },
+            });
         }
     }
 
@@ -347,7 +364,13 @@ impl Lead {
     }
 
     /// A gateway says which attachments of the shard's sessions it has: those that are not current are told so.
-    pub(super) fn on_holds(&self, from: NodeId, sessions: Vec<Attachment>, machine: &Machine, out: &mut Vec<Addressed>) {
+    pub(super) fn on_holds(
+        &self,
+        from: NodeId,
+        sessions: Vec<Attachment>,
+        machine: &Machine,
+        out: &mut Vec<Addressed>,
+    ) {
         for session in sessions {
             let record = machine.session(session.incarnation);
             if record.is_none_or(|record| record.attachment() != session) {
@@ -380,7 +403,13 @@ impl Lead {
     }
 
     /// Another shard has applied a part of this one's outbox: answers that waited for it may go.
-    pub(super) fn on_confirmed(&mut self, by: ShardId, upto: u64, machine: &Machine, out: &mut Vec<Addressed>) {
+    pub(super) fn on_confirmed(
+        &mut self,
+        by: ShardId,
+        upto: u64,
+        machine: &Machine,
+        out: &mut Vec<Addressed>,
+    ) {
         let confirmed = self.confirmed.entry(by).or_default();
         *confirmed = upto.max(*confirmed);
         for Waiting { gateway, sequence, awaits } in std::mem::take(&mut self.waiting) {
@@ -397,7 +426,13 @@ impl Lead {
     }
 
     /// Pushes what is new in queues and outboxes.
-    pub(super) fn push_all(&mut self, machine: &Machine, time: WallTime, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
+    pub(super) fn push_all(
+        &mut self,
+        machine: &Machine,
+        time: WallTime,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
         for session in std::mem::take(&mut self.ready) {
             self.push_feed(session, machine, time, out);
         }
@@ -409,9 +444,17 @@ impl Lead {
         }
     }
 
-    fn push_feed(&mut self, session: Incarnation, machine: &Machine, time: WallTime, out: &mut Vec<Addressed>) {
+    fn push_feed(
+        &mut self,
+        session: Incarnation,
+        machine: &Machine,
+        time: WallTime,
+        out: &mut Vec<Addressed>,
+    ) {
         let Some(feed) = self.feeds.get_mut(&session) else { return };
-        let Some(held) = machine.participant(session).filter(|held| held.is_bound(feed.session)) else { return };
+        let Some(held) = machine.participant(session).filter(|held| held.is_bound(feed.session)) else {
+            return;
+        };
         let (shard, session, to) = (self.shard, feed.session, feed.to);
         let mut next = match feed.next {
             Some(next) => next,
@@ -459,11 +502,20 @@ impl Lead {
                 feed.next = feed.next.next();
             }
             let shard = self.shard;
-            out.push(Addressed { to: feed.to, frame: Frame::HubPush { shard, gateway, wall: time, first, items } });
+            out.push(Addressed {
+                to: feed.to,
+                frame: Frame::HubPush { shard, gateway, wall: time, first, items },
+            });
         }
     }
 
-    fn push_outbox(&mut self, to: ShardId, machine: &Machine, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
+    fn push_outbox(
+        &mut self,
+        to: ShardId,
+        machine: &Machine,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
         let Some(leader) = around.leaders[usize::from(to.0)] else { return };
         let next = self.outbox_next.entry(to).or_insert(0);
         for (sequence, op) in machine.outbox(to, *next) {
@@ -480,7 +532,6 @@ impl Lead {
         group: &mut RaftGroup,
         time: WallTime,
         now: Instant,
-        out: &mut Vec<Addressed>,
     ) {
         let due = machine.next_due().is_some_and(|at| at <= time);
         let silent = now.saturating_since(self.last_entry_at) >= ALIVE_PERIOD;
@@ -505,7 +556,6 @@ impl Lead {
                 }
             }
         }
-        let _ = out;
     }
 }
 

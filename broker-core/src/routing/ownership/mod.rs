@@ -137,8 +137,10 @@ impl Ownership {
     /// There is a link to this member.
     pub fn on_peer_up(&mut self, peer: NodeId, gateway: &mut Gateway) {
         self.up.insert(peer);
-        let leading = self.replicas.iter().filter_map(|(shard, replica)| Some((*shard, replica.serving_since()?)));
-        let frames = leading.map(|(shard, term)| Addressed { to: peer, frame: Frame::Leads { shard, term: term.0 } });
+        let leading =
+            self.replicas.iter().filter_map(|(shard, replica)| Some((*shard, replica.serving_since()?)));
+        let frames =
+            leading.map(|(shard, term)| Addressed { to: peer, frame: Frame::Leads { shard, term: term.0 } });
         let frames = frames.collect();
         self.send(frames, gateway);
     }
@@ -181,7 +183,7 @@ impl Ownership {
             self.next_tick = now + TICK;
             for replica in self.replicas.values_mut() {
                 replica.group.tick();
-                replica.on_timer(gateway, &mut out);
+                replica.on_timer(gateway);
             }
         }
         if self.next_renewal <= now {
@@ -205,9 +207,8 @@ impl Ownership {
                 }));
                 replica.advance(gateway, &around, &mut out);
             }
-            if self.log.durable() >= self.life_record {
-                self.edge.send_all_requests(gateway.wall(), &mut out);
-            }
+            self.edge.alive = self.log.durable() >= self.life_record;
+            self.edge.send_all_requests(gateway.wall(), &mut out);
             let idle = out.is_empty() && self.own.is_empty();
             self.send(out, gateway);
             while let Some(frame) = self.own.pop_front() {
@@ -292,12 +293,17 @@ impl Ownership {
         self.send(out, gateway);
     }
 
-    fn on_leads(&mut self, from: NodeId, shard: ShardId, term: u64, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
+    fn on_leads(
+        &mut self,
+        from: NodeId,
+        shard: ShardId,
+        term: u64,
+        gateway: &mut Gateway,
+        out: &mut Vec<Addressed>,
+    ) {
         let Some(leader) = self.leaders.get_mut(usize::from(shard.0)) else { return };
         *leader = Some(from);
-        if self.log.durable() >= self.life_record {
-            self.edge.on_leads(from, shard, term, gateway, out);
-        }
+        self.edge.on_leads(from, shard, term, gateway, out);
         for replica in self.replicas.values_mut() {
             if let Some((lead, ..)) = replica.leading() {
                 lead.on_leads(shard);
@@ -322,7 +328,9 @@ impl Ownership {
             }
             Frame::Feed { session, next, .. } => lead.on_feed(from, session, next),
             Frame::HubFeed { gateway, next, .. } => lead.on_hub_feed(from, gateway, next),
-            Frame::Volatile { wall: theirs, message, .. } => lead.on_volatile(message, theirs, time, machine, out),
+            Frame::Volatile { wall: theirs, message, .. } => {
+                lead.on_volatile(message, theirs, time, machine, out)
+            }
             Frame::Holds { sessions, .. } => lead.on_holds(from, sessions, machine, out),
             Frame::Renew { gateway, at, .. } => lead.on_renew(gateway, at, machine, now, out),
             Frame::Forward { from: shard, sequence, op, .. } => {

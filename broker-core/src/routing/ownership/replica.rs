@@ -27,9 +27,23 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(shard: ShardId, placement: Rc<Placement>, group: RaftGroup, limits: QueueLimits) -> Self {
+    pub(super) fn new(
+        shard: ShardId,
+        placement: Rc<Placement>,
+        group: RaftGroup,
+        limits: QueueLimits,
+    ) -> Self {
         let machine = Machine::new(shard, placement.clone());
-        Replica { shard, placement, group, machine, limits, applied_at: None, lead: None, effects: Vec::new() }
+        Replica {
+            shard,
+            placement,
+            group,
+            machine,
+            limits,
+            applied_at: None,
+            lead: None,
+            effects: Vec::new(),
+        }
     }
 
     /// What the leader does, if this replica leads and serves.
@@ -53,7 +67,12 @@ impl Replica {
     }
 
     /// Applies what is committed, and takes up or lays down the lead.
-    pub(super) fn advance(&mut self, gateway: &mut Gateway, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
+    pub(super) fn advance(
+        &mut self,
+        gateway: &mut Gateway,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
         self.follow_role(gateway);
         while let Some(commit) = self.group.next_committed() {
             match commit {
@@ -117,10 +136,10 @@ impl Replica {
     }
 
     /// Time has passed.
-    pub(super) fn on_timer(&mut self, gateway: &Gateway, out: &mut Vec<Addressed>) {
+    pub(super) fn on_timer(&mut self, gateway: &Gateway) {
         let time = self.time(gateway.now(), gateway.wall());
         if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
-            lead.on_timer(&self.machine, &mut self.group, time, gateway.now(), out);
+            lead.on_timer(&self.machine, &mut self.group, time, gateway.now());
         }
     }
 
