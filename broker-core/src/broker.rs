@@ -3,10 +3,11 @@
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
 use crate::event::Event;
-use crate::face::{Broker, Input, Output, Recovered, Setup, TimerKind};
+use crate::face::{Broker, ClusterSetup, Input, Output, Recovered, Setup, TimerKind};
 use crate::ids::Lsn;
 use crate::replication::local::{self, RecordError};
 use crate::routing::centralized::{Centralized, Opened};
+use crate::routing::ownership::{self, MemberSetup, Ownership};
 use crate::session::outbound::drop_event;
 use crate::session::{Gateway, Parts};
 use crate::shard::{Effect, Machine, QueueLimits, SnapshotError};
@@ -18,7 +19,13 @@ pub struct Node {
     wall_at_opening: WallTime,
     now: Instant,
     gateway: Gateway,
-    routing: Centralized,
+    routing: Routing,
+}
+
+/// The architecture that a node is part of.
+enum Routing {
+    Centralized(Box<Centralized>),
+    Ownership(Box<Ownership>),
 }
 
 /// Why a node cannot open its data.
@@ -35,8 +42,8 @@ pub enum OpenError {
         /// The one that came.
         found: Lsn,
     },
-    /// It is to be a member of a cluster, which it cannot be yet.
-    Cluster,
+    /// The data of a member of a cluster cannot be used.
+    Member(ownership::OpenError),
 }
 
 impl fmt::Display for OpenError {
@@ -44,14 +51,12 @@ impl fmt::Display for OpenError {
         match self {
             OpenError::Snapshot(error) => error.fmt(f),
             OpenError::Record(error) => error.fmt(f),
+            OpenError::Member(error) => error.fmt(f),
             OpenError::Gap { expected, found } => {
                 write!(
                     f,
                     "record {expected} of the log is missing, the next one is {found}; restore the data folder"
                 )
-            }
-            OpenError::Cluster => {
-                f.write_str("this version cannot be a member of a cluster; let the node stand alone")
             }
         }
     }
@@ -64,9 +69,35 @@ impl std::error::Error for OpenError {}
 /// # Errors
 /// If the recovered data cannot be read; nothing was changed then.
 pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, OpenError> {
-    if setup.cluster.is_some() {
-        return Err(OpenError::Cluster);
+    match setup.cluster.clone() {
+        Some(cluster) => open_member(setup, cluster, &recovered, now),
+        None => open_alone(setup, recovered, now),
     }
+}
+
+fn open_member(
+    setup: Setup,
+    cluster: ClusterSetup,
+    recovered: &Recovered,
+    now: Instant,
+) -> Result<Node, OpenError> {
+    let parts = Parts::of(cluster.shards);
+    let member = MemberSetup {
+        node: setup.node,
+        cluster,
+        seed: setup.seed,
+        limits: QueueLimits::from(&setup.limits),
+        snapshot_log_bytes: setup.snapshot_log_bytes,
+    };
+    let routing = Ownership::open(member, recovered, now).map_err(OpenError::Member)?;
+    let rng = Rng::from_seed(setup.seed).fork("gateway").fork(&format!("{}.{}", setup.node, routing.life()));
+    let mut gateway = Gateway::new(setup.limits, parts, rng);
+    gateway.set_time(now, setup.wall);
+    let routing = Routing::Ownership(Box::new(routing));
+    Ok(Node { opened: now, wall_at_opening: setup.wall, now, gateway, routing })
+}
+
+fn open_alone(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, OpenError> {
     let (mut last, mut log_bytes, mut snapshot_bytes) = (Lsn(0), 0, 0);
     let mut machine = match recovered.snapshot {
         Some(snapshot) => {
@@ -101,6 +132,7 @@ pub fn open(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, Op
     let opened = Opened { machine, last, log_bytes, snapshot_bytes };
     let mut routing = Centralized::new(opened, setup.durability, setup.snapshot_log_bytes, now);
     routing.boot(queue_limits, &gateway);
+    let routing = Routing::Centralized(Box::new(routing));
     Ok(Node { opened: now, wall_at_opening, now, gateway, routing })
 }
 
@@ -114,9 +146,12 @@ fn still_to_tell(effect: Effect) -> Option<Event> {
 }
 
 impl Node {
-    /// The replicated state, to compare and to look at.
-    pub fn machine(&self) -> &Machine {
-        self.routing.machine()
+    /// The replicated state, to compare and to look at: one machine a shard that this node holds a replica of.
+    pub fn machines(&self) -> Vec<&Machine> {
+        match &self.routing {
+            Routing::Centralized(routing) => vec![routing.machine()],
+            Routing::Ownership(routing) => routing.machines().collect(),
+        }
     }
 
     /// How many connections are open.
@@ -128,10 +163,21 @@ impl Node {
     fn settle(&mut self) {
         loop {
             while let Some(intent) = self.gateway.next_intent() {
-                self.routing.on_intent(intent, &mut self.gateway);
+                match &mut self.routing {
+                    Routing::Centralized(routing) => routing.on_intent(intent, &mut self.gateway),
+                    Routing::Ownership(routing) => routing.on_intent(intent, &mut self.gateway),
+                }
             }
-            self.routing.advance(&mut self.gateway);
-            self.gateway.pump(self.routing.machine());
+            match &mut self.routing {
+                Routing::Centralized(routing) => {
+                    routing.advance(&mut self.gateway);
+                    self.gateway.pump(routing.machine());
+                }
+                Routing::Ownership(routing) => {
+                    routing.advance(&mut self.gateway);
+                    self.gateway.pump_mirrors();
+                }
+            }
             if !self.gateway.has_intents() {
                 return;
             }
@@ -146,7 +192,10 @@ impl Broker for Node {
         match input {
             Input::Wake => {
                 if self.gateway.wake() {
-                    self.routing.on_timer(self.now, &mut self.gateway);
+                    match &mut self.routing {
+                        Routing::Centralized(routing) => routing.on_timer(self.now, &mut self.gateway),
+                        Routing::Ownership(routing) => routing.on_timer(self.now, &mut self.gateway),
+                    }
                 }
             }
             Input::ClientOpened { conn, peer } => self.gateway.open(conn, peer),
@@ -154,10 +203,29 @@ impl Broker for Node {
             Input::ClientSent { conn, bytes } => self.gateway.sent(conn, bytes),
             Input::ClientClosed { conn } => self.gateway.lost(conn),
             Input::Authenticated { conn, decision } => self.gateway.authenticated(conn, decision),
-            Input::Persisted { write } => self.routing.on_persisted(write, &mut self.gateway),
-            // A node that holds everything has no peers.
-            Input::PeerUp { .. } | Input::PeerFrame { .. } | Input::PeerDown { .. } => {}
-            Input::SnapshotStored { .. } => self.routing.on_snapshot_stored(),
+            Input::Persisted { write } => match &mut self.routing {
+                Routing::Centralized(routing) => routing.on_persisted(write, &mut self.gateway),
+                Routing::Ownership(routing) => routing.on_persisted(write),
+            },
+            Input::SnapshotStored { .. } => match &mut self.routing {
+                Routing::Centralized(routing) => routing.on_snapshot_stored(),
+                Routing::Ownership(routing) => routing.on_snapshot_stored(),
+            },
+            Input::PeerUp { peer } => {
+                if let Routing::Ownership(routing) = &mut self.routing {
+                    routing.on_peer_up(peer, &mut self.gateway);
+                }
+            }
+            Input::PeerFrame { peer, frame } => {
+                if let Routing::Ownership(routing) = &mut self.routing {
+                    routing.on_peer_frame(peer, &frame, &mut self.gateway);
+                }
+            }
+            Input::PeerDown { peer } => {
+                if let Routing::Ownership(routing) = &mut self.routing {
+                    routing.on_peer_down(peer);
+                }
+            }
             Input::Shutdown => self.gateway.stop(),
         }
         self.settle();
@@ -165,7 +233,10 @@ impl Broker for Node {
 
     fn drain(&mut self, out: &mut Vec<Output>) {
         self.settle();
-        self.routing.drain(self.now, &mut self.gateway);
+        match &mut self.routing {
+            Routing::Centralized(routing) => routing.drain(self.now, &mut self.gateway),
+            Routing::Ownership(routing) => routing.drain(self.now, &mut self.gateway),
+        }
         self.gateway.drain(out);
     }
 

@@ -3,5 +3,5 @@
 
 pub mod centralized;
 mod effects;
-mod ownership;
+pub mod ownership;
 mod ticket;

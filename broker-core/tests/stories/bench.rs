@@ -190,9 +190,10 @@ impl Bench {
 
     /// Checks that the node's state does not contradict itself.
     pub(crate) fn check(&self) {
-        self.node.machine().check();
+        self.node.machines()[0].check();
         if self.pending.is_empty() {
-            let attached = self.node.machine().sessions().filter(|record| record.gateway.is_some()).count();
+            let attached =
+                self.node.machines()[0].sessions().filter(|record| record.gateway.is_some()).count();
             assert!(attached <= self.node.connections(), "who is attached is connected");
         }
     }

@@ -234,7 +234,7 @@ impl Edge {
                     gather.settle(place, effects::unsubscribed(existed));
                 }
             }
-            (Part::Hear { filter, tag, .. }, Verdict::Hearing { from }) => {
+            (Part::Hear { filter, tag }, Verdict::Hearing { from }) => {
                 let stream = self.stream(shard);
                 stream.tags_end.push((from, tag));
                 if stream.hub_next.is_none() {

@@ -288,7 +288,7 @@ impl Edge {
                     .insert(tag, super::stream::Tag { conn, qos: options.qos, subscription_id });
             }
             let op = Op::Hear { filter: filter.clone(), retained, tag };
-            let part = Part::Hear { filter: filter.clone(), shard, tag };
+            let part = Part::Hear { filter: filter.clone(), tag };
             self.request(shard, op, Ticket::Part { gather, part }, now);
             if !new {
                 // It is heard for this client already: the shard counts.

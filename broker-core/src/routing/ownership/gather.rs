@@ -16,7 +16,7 @@ pub(super) enum Part {
     /// The filters at these places of a SUBSCRIBE or UNSUBSCRIBE.
     Machine(Vec<usize>),
     /// To let a hub hear a filter.
-    Hear { filter: TopicFilter, shard: ShardId, tag: u64 },
+    Hear { filter: TopicFilter, tag: u64 },
 }
 
 #[derive(Debug)]

@@ -188,6 +188,7 @@ impl Lead {
     ) {
         if matches!(entry.op, Op::Lead(_)) && term == self.term {
             self.begin(machine, gateway.now(), around, out);
+            gateway.event(Event::Leading { shard: self.shard, term: self.term.0 });
         }
         if matches!(entry.op, Op::Tick) {
             self.tick_proposed = false;

@@ -22,7 +22,7 @@ use crate::face::{ClusterSetup, Output, Recovered, TimerKind};
 use crate::replication::node_log::{NodeLog, NodeLogError};
 use crate::replication::raft::{self, GroupSetup, RaftGroup, TICK};
 use crate::session::{Gateway, Intent};
-use crate::shard::QueueLimits;
+use crate::shard::{Machine, QueueLimits};
 use bytes::Bytes;
 use edge::Edge;
 use frame::{Addressed, Frame};
@@ -125,6 +125,16 @@ impl Ownership {
             last_snapshot_bytes: 0,
             snapshot_pending: false,
         })
+    }
+
+    /// Which life of the node this is.
+    pub fn life(&self) -> u64 {
+        self.log.life()
+    }
+
+    /// The applied state of every shard that this node has a replica of.
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.replicas.values().map(|replica| &replica.machine)
     }
 
     /// Decides what a client's wish needs.
