@@ -37,7 +37,7 @@ impl Part {
 
     /// Whether an identifier is of this part.
     pub fn has(self, id: PacketId) -> bool {
-        (self.first..self.first + self.len).contains(&id.get())
+        id.get().checked_sub(self.first).is_some_and(|step| step < self.len)
     }
 
     /// The identifier of a position.
@@ -232,6 +232,10 @@ mod tests {
         let base = Position(100_000);
         assert_eq!(low.position(low.id(Position(100_009)), base), Some(Position(100_009)));
         assert_eq!(low.position(high.id(Position(100_009)), base), None);
+        // Three parts use every identifier that there is.
+        let last = Part::of(2, 3);
+        assert_eq!(last.id(Position(21_844)).get(), u16::MAX);
+        assert!(last.has(last.id(Position(21_844))) && !high.has(last.id(Position(21_844))));
     }
 
     #[test]
