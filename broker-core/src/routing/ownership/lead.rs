@@ -193,6 +193,10 @@ impl Lead {
         if matches!(entry.op, Op::Tick) {
             self.tick_proposed = false;
         }
+        // A connection that lost its session goes before the one that has it now is told.
+        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Evicted { .. })) {
+            self.carry_out(effect, machine, gateway, out);
+        }
         match entry.stamp {
             Some(Stamp { producer: Producer::Gateway(from), sequence, .. }) => {
                 self.answer(from, sequence, verdict, machine, out);
