@@ -3,7 +3,7 @@
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
 use crate::event::Event;
-use crate::face::{Broker, ClusterSetup, Input, Output, Recovered, Setup, TimerKind};
+use crate::face::{Broker, ClusterSetup, Durability, Input, Output, Recovered, Setup, TimerKind};
 use crate::ids::Lsn;
 use crate::replication::local::{self, RecordError};
 use crate::routing::centralized::{Centralized, Opened};
@@ -42,6 +42,8 @@ pub enum OpenError {
         /// The one that came.
         found: Lsn,
     },
+    /// It is to be a member of a cluster and to acknowledge before the disk.
+    AsyncMember,
     /// The data of a member of a cluster cannot be used.
     Member(ownership::OpenError),
 }
@@ -51,6 +53,10 @@ impl fmt::Display for OpenError {
         match self {
             OpenError::Snapshot(error) => error.fmt(f),
             OpenError::Record(error) => error.fmt(f),
+            OpenError::AsyncMember => f.write_str(
+                "a member of a cluster has to wait for its disk, or a power loss takes what a quorum was counted for; set \
+                 durability = \"sync\"",
+            ),
             OpenError::Member(error) => error.fmt(f),
             OpenError::Gap { expected, found } => {
                 write!(
@@ -81,6 +87,9 @@ fn open_member(
     recovered: &Recovered,
     now: Instant,
 ) -> Result<Node, OpenError> {
+    if setup.durability == Durability::Async {
+        return Err(OpenError::AsyncMember);
+    }
     let parts = Parts::of(cluster.shards);
     let member = MemberSetup {
         node: setup.node,
@@ -151,6 +160,14 @@ impl Node {
         match &self.routing {
             Routing::Centralized(routing) => vec![routing.machine()],
             Routing::Ownership(routing) => routing.machines().collect(),
+        }
+    }
+
+    /// Which life of a cluster's member this is: one more at each start on the same data. 0 for a node that stands alone.
+    pub fn life(&self) -> u64 {
+        match &self.routing {
+            Routing::Centralized(_) => 0,
+            Routing::Ownership(routing) => routing.life(),
         }
     }
 

@@ -94,6 +94,15 @@ pub enum Event {
         /// In which term.
         term: u64,
     },
+    /// This node has learnt who leads a shard and serves it.
+    LeaderKnown {
+        /// Which.
+        shard: ShardId,
+        /// Who.
+        leader: NodeId,
+        /// In which term.
+        term: u64,
+    },
     /// A write is on disk.
     Durable {
         /// Which.

@@ -2,6 +2,7 @@
 
 use crate::config::{LogFormat, LogLevel, LogOptions};
 use broker_core::event::Event;
+use broker_core::ids::NodeId;
 use broker_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::io;
@@ -42,6 +43,7 @@ pub fn start(options: &LogOptions) {
 pub struct EventLog {
     limits: Seldom<&'static str>,
     refusals: Seldom<u8>,
+    peers: Seldom<NodeId>,
 }
 
 /// Lets a line of each kind through once in a while.
@@ -84,6 +86,18 @@ impl EventLog {
             }
             Event::WillSent { client_id } => debug!(client = &**client_id, "will sent"),
             Event::Leading { shard, term } => debug!(shard = shard.0, term, "leading"),
+            Event::LeaderKnown { shard, leader, term } => {
+                debug!(shard = shard.0, leader = leader.0, term, "leader known");
+            }
+            Event::PeerFrameRefused { peer } => {
+                if let Some(unwritten) = self.peers.admit(now, *peer) {
+                    warn!(
+                        peer = peer.0,
+                        unwritten,
+                        "another member said something that cannot be; does it run the same version?"
+                    );
+                }
+            }
             Event::Durable { write } => trace!(write = write.0, "durable"),
             Event::Snapshot { upto } => debug!(upto = upto.0, "snapshot"),
         }

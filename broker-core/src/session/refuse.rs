@@ -57,9 +57,12 @@ impl Gateway {
         self.close(id, reason, &why);
     }
 
-    /// Ends a connection that cannot be served here now: its client is to go elsewhere.
+    /// Ends a connection that cannot be served here now: its client is to go elsewhere. Only CONNACK can say 0x88. \[MQTT-3.14.2.1\]
     pub fn give_up(&mut self, id: ConnId, why: &str) {
-        self.refuse(id, Refusal::connect(ReasonCode::ServerUnavailable, why));
+        let open =
+            self.conns.get(&id).is_some_and(|conn| matches!(conn.state, State::Open(_) | State::Frozen(_)));
+        let reason = if open { ReasonCode::ServerBusy } else { ReasonCode::ServerUnavailable };
+        self.refuse(id, Refusal::connect(reason, why));
     }
 
     fn send_refusal(&mut self, id: ConnId, reason: ReasonCode, why: &str) {

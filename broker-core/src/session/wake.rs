@@ -28,9 +28,13 @@ impl Gateway {
             Some(State::AwaitingConnect) => {
                 self.close(id, ReasonCode::ProtocolError, "it sent no CONNECT in time");
             }
-            Some(State::Authenticating(_) | State::Attaching(_)) => {
+            Some(State::Authenticating(_)) => {
                 let why = "CONNECT could not be answered in time";
                 self.refuse(id, Refusal::connect(ReasonCode::ServerBusy, why));
+            }
+            // The disk, or the quorum that holds the session, does not answer.
+            Some(State::Attaching(_)) => {
+                self.give_up(id, "the session cannot be reached now");
             }
             Some(State::Open(_) | State::Frozen(_) | State::Closing) | None => {}
         }

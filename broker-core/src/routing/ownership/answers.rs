@@ -9,6 +9,7 @@ use super::stream::{Stream, Tag, Ticket};
 use crate::base::ids::{ConnId, NodeId, Position, ShardId};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::codec::ReasonCode;
+use crate::event::Event;
 use crate::message::Message;
 use crate::replication::{Committed, Receipt};
 use crate::routing::effects;
@@ -34,12 +35,13 @@ impl Edge {
         node: NodeId,
         shard: ShardId,
         term: u64,
-        gateway: &Gateway,
+        gateway: &mut Gateway,
         out: &mut Vec<Addressed>,
     ) {
         if usize::from(shard.0) >= self.streams.len() || !self.stream(shard).requests.on_leader(node, term) {
             return;
         }
+        gateway.event(Event::LeaderKnown { shard, leader: node, term });
         let own = self.clients.values().map(|client| client.session);
         let sessions: Vec<Attachment> = own.filter(|session| session.incarnation.shard() == shard).collect();
         out.push(Addressed { to: node, frame: Frame::Holds { shard, sessions } });
@@ -338,10 +340,11 @@ impl Edge {
     }
 
     /// A shard's leader has heard of this gateway.
-    pub(super) fn on_renewed(&mut self, shard: ShardId, from: GatewayId, at: Instant) {
+    pub(super) fn on_renewed(&mut self, shard: ShardId, from: GatewayId, at: Instant, last: u64) {
         let stream = self.stream(shard);
         if stream.gateway == from {
             stream.renewed_at = stream.renewed_at.max(Some(at));
+            stream.note_applied(last);
         }
     }
 

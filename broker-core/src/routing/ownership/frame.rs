@@ -65,8 +65,8 @@ pub(super) enum Frame {
     Holds { shard: ShardId, sessions: Vec<Attachment> },
     /// A gateway is alive, as of its own clock.
     Renew { shard: ShardId, gateway: GatewayId, at: Instant },
-    /// The leader of the shard has heard that.
-    Renewed { shard: ShardId, gateway: GatewayId, at: Instant },
+    /// The leader of the shard has heard that, and has applied the gateway's requests up to `last`.
+    Renewed { shard: ShardId, gateway: GatewayId, at: Instant, last: u64 },
     /// From the outbox of a shard to another one.
     Forward { from: ShardId, to: ShardId, sequence: u64, op: PeerOp },
     /// The other shard has applied all up to this number.

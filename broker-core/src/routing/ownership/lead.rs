@@ -20,6 +20,8 @@ use std::rc::Rc;
 const LEASE: Duration = Duration::from_secs(10);
 /// While somebody's expiry counts from the end of a connection, an entry is written at least this often.
 const ALIVE_PERIOD: Duration = Duration::from_secs(4);
+/// What another shard has not confirmed any part of for so long is sent to it again: its leader was handing over, or full.
+const FORWARD_AGAIN: Duration = Duration::from_secs(2);
 /// Positions in one push.
 const PUSH_ITEMS: usize = 64;
 /// Bytes of messages in one push, unless the first is larger.
@@ -31,8 +33,8 @@ const _: () = assert!(ALIVE_PERIOD.as_nanos() < ALIVE_INTERVAL.as_nanos());
 
 /// What a leader knows of the rest of the cluster.
 pub(super) struct Surroundings<'a> {
-    /// Who leads each shard, as far as is known.
-    pub(super) leaders: &'a [Option<NodeId>],
+    /// Who leads each shard, as far as is known, and since which term.
+    pub(super) leaders: &'a [(Option<NodeId>, u64)],
     /// All members.
     pub(super) members: &'a [NodeId],
 }
@@ -75,6 +77,8 @@ pub(super) struct Lead {
     /// The next number of the outbox to send to each shard.
     outbox_next: BTreeMap<ShardId, u64>,
     outbox_ready: BTreeSet<ShardId>,
+    /// When the outbox to a shard was last sent from its beginning, or a part of it was confirmed.
+    outbox_moved: BTreeMap<ShardId, Instant>,
     confirmed: BTreeMap<ShardId, u64>,
     /// What of that was proposed to be put on record.
     trimmed: BTreeMap<ShardId, u64>,
@@ -102,6 +106,7 @@ impl Lead {
             hubs_ready: BTreeSet::new(),
             outbox_next: BTreeMap::new(),
             outbox_ready: BTreeSet::new(),
+            outbox_moved: BTreeMap::new(),
             confirmed: BTreeMap::new(),
             trimmed: BTreeMap::new(),
             forwarders: BTreeMap::new(),
@@ -361,9 +366,10 @@ impl Lead {
         out: &mut Vec<Addressed>,
     ) {
         // One that was dropped has nothing here any more and must not think that it has.
-        if machine.last_of(Producer::Gateway(gateway)) > 0 {
+        let last = machine.last_of(Producer::Gateway(gateway));
+        if last > 0 {
             self.heard.insert(gateway, now);
-            let frame = Frame::Renewed { shard: self.shard, gateway, at };
+            let frame = Frame::Renewed { shard: self.shard, gateway, at, last };
             out.push(Addressed { to: gateway.node, frame });
         }
     }
@@ -413,10 +419,14 @@ impl Lead {
         by: ShardId,
         upto: u64,
         machine: &Machine,
+        now: Instant,
         out: &mut Vec<Addressed>,
     ) {
         let confirmed = self.confirmed.entry(by).or_default();
-        *confirmed = upto.max(*confirmed);
+        if *confirmed < upto {
+            *confirmed = upto;
+            self.outbox_moved.insert(by, now);
+        }
         for Waiting { gateway, sequence, awaits } in std::mem::take(&mut self.waiting) {
             let open: Vec<(ShardId, u64)> =
                 awaits.into_iter().filter(|wanted| !self.is_confirmed(*wanted, machine)).collect();
@@ -521,7 +531,7 @@ impl Lead {
         around: &Surroundings<'_>,
         out: &mut Vec<Addressed>,
     ) {
-        let Some(leader) = around.leaders[usize::from(to.0)] else { return };
+        let Some(leader) = around.leaders[usize::from(to.0)].0 else { return };
         let next = self.outbox_next.entry(to).or_insert(0);
         for (sequence, op) in machine.outbox(to, *next) {
             let frame = Frame::Forward { from: self.shard, to, sequence, op: op.clone() };
@@ -539,6 +549,17 @@ impl Lead {
         now: Instant,
     ) {
         let due = machine.next_due().is_some_and(|at| at <= time);
+        for to in machine.outbox_shards() {
+            let moved = *self.outbox_moved.entry(to).or_insert(now);
+            let confirmed = self.confirmed.get(&to).copied().unwrap_or(0);
+            if machine.outbox(to, confirmed + 1).next().is_none() {
+                self.outbox_moved.insert(to, now);
+            } else if now.saturating_since(moved) >= FORWARD_AGAIN {
+                self.outbox_moved.insert(to, now);
+                self.outbox_next.insert(to, confirmed + 1);
+                self.outbox_ready.insert(to);
+            }
+        }
         let silent = now.saturating_since(self.last_entry_at) >= ALIVE_PERIOD;
         let timed = machine.timed_sessions().len() > 0;
         if !self.tick_proposed && (due || (silent && timed)) {

@@ -42,8 +42,8 @@ pub struct Ownership {
     log: NodeLog,
     edge: Edge,
     replicas: BTreeMap<ShardId, Replica>,
-    /// Who leads each shard, as far as is known.
-    leaders: Vec<Option<NodeId>>,
+    /// Who leads each shard, as far as is known, and the latest term in which anybody did.
+    leaders: Vec<(Option<NodeId>, u64)>,
     up: BTreeSet<NodeId>,
     /// Frames from this node to itself.
     own: VecDeque<Frame>,
@@ -115,7 +115,7 @@ impl Ownership {
             log,
             edge,
             replicas,
-            leaders: vec![None; usize::from(cluster.shards)],
+            leaders: vec![(None, 0); usize::from(cluster.shards)],
             up: BTreeSet::new(),
             own: VecDeque::new(),
             life_record,
@@ -159,7 +159,7 @@ impl Ownership {
     pub fn on_peer_down(&mut self, peer: NodeId) {
         self.up.remove(&peer);
         self.edge.on_peer_down(peer);
-        for leader in self.leaders.iter_mut().filter(|leader| **leader == Some(peer)) {
+        for (leader, _) in self.leaders.iter_mut().filter(|(leader, _)| *leader == Some(peer)) {
             *leader = None;
         }
         for replica in self.replicas.values_mut() {
@@ -297,7 +297,9 @@ impl Ownership {
                 self.edge.on_volatile(shard, &message, live, &targets, gateway);
             }
             Frame::Evicted { session } => self.edge.evict(session, gateway),
-            Frame::Renewed { shard, gateway: whose, at } => self.edge.on_renewed(shard, whose, at),
+            Frame::Renewed { shard, gateway: whose, at, last } => {
+                self.edge.on_renewed(shard, whose, at, last)
+            }
             frame => self.on_leader_frame(from, frame, (now, wall), &mut out),
         }
         self.send(out, gateway);
@@ -311,8 +313,11 @@ impl Ownership {
         gateway: &mut Gateway,
         out: &mut Vec<Addressed>,
     ) {
-        let Some(leader) = self.leaders.get_mut(usize::from(shard.0)) else { return };
-        *leader = Some(from);
+        let Some(known) = self.leaders.get_mut(usize::from(shard.0)).filter(|(_, latest)| *latest <= term)
+        else {
+            return;
+        };
+        *known = (Some(from), term);
         self.edge.on_leads(from, shard, term, gateway, out);
         for replica in self.replicas.values_mut() {
             if let Some((lead, ..)) = replica.leading() {
@@ -346,7 +351,7 @@ impl Ownership {
             Frame::Forward { from: shard, sequence, op, .. } => {
                 lead.on_forward(group, machine, from, shard, sequence, op, (time, now), out);
             }
-            Frame::Confirmed { to, upto, .. } => lead.on_confirmed(to, upto, machine, out),
+            Frame::Confirmed { to, upto, .. } => lead.on_confirmed(to, upto, machine, now, out),
             _ => {}
         }
     }

@@ -84,6 +84,10 @@ impl Replica {
         if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
             lead.push_all(&self.machine, time, around, out);
         }
+        // All that was handed out is applied.
+        if self.group.wants_machine() {
+            self.group.offer_machine(self.machine.snapshot());
+        }
     }
 
     fn follow_role(&mut self, gateway: &Gateway) {

@@ -45,6 +45,8 @@ pub(super) struct Stream {
     pub(super) used_since: Option<Instant>,
     /// When the last renewal was sent that the shard's leader has confirmed.
     pub(super) renewed_at: Option<Instant>,
+    /// The last request that the shard had applied when it confirmed a renewal.
+    pub(super) applied: u64,
     /// The next position of the hub's queue; `None` until something is heard through it.
     pub(super) hub_next: Option<Position>,
     /// What of it the shard was told is heard.
@@ -61,6 +63,7 @@ impl Stream {
             requests: Upstream::new(),
             used_since: None,
             renewed_at: None,
+            applied: 0,
             hub_next: None,
             hub_told: Position(0),
             tags: BTreeMap::new(),
@@ -71,6 +74,15 @@ impl Stream {
     pub(super) fn request(&mut self, op: Op, ticket: Ticket, now: Instant) {
         self.used_since.get_or_insert(now);
         self.requests.request(op, ticket);
+    }
+
+    /// The shard's leader has applied the requests up to `last`. If that is no more than at the last renewal, a leader has not taken what came next
+    /// (it was handing over, or full): it is sent again. What had come after all is known by its number.
+    pub(super) fn note_applied(&mut self, last: u64) {
+        if last == self.applied {
+            self.requests.resend_from(last + 1);
+        }
+        self.applied = last;
     }
 
     /// Tells the shard how far its hub's queue was heard.
