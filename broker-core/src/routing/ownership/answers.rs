@@ -136,9 +136,13 @@ impl Edge {
                 {
                     client.inbound.remove(&id);
                 }
-                if let (Some(turn), Some(reason)) = (turn, reason) {
-                    client.turns.finish(turn, Some((committed, Answer::Reason(reason))));
-                    self.take_turns(conn, gateway);
+                match (turn, reason) {
+                    (Some(turn), Some(reason)) => {
+                        client.turns.finish(turn, Some((committed, Answer::Reason(reason))));
+                        self.take_turns(conn, gateway);
+                    }
+                    (None, _) => client.answered_qos0(shard),
+                    (Some(_), None) => {}
                 }
             }
             Ticket::Touch { conn, session, shard } => match verdict {

@@ -26,6 +26,8 @@ pub(super) struct ClientState {
     pub(super) inbound: BTreeMap<PacketId, ShardId>,
     pub(super) held: VecDeque<Held>,
     pub(super) turns: Turns,
+    /// How many of its QoS 0 publishes a shard has not answered: those with RETAIN, and what came behind them.
+    pub(super) unanswered_qos0: BTreeMap<ShardId, u32>,
     /// What is heard through the hubs for it.
     pub(super) hears: BTreeSet<TopicFilter>,
 }
@@ -39,7 +41,17 @@ impl ClientState {
             inbound: BTreeMap::new(),
             held: VecDeque::new(),
             turns: Turns::default(),
+            unanswered_qos0: BTreeMap::new(),
             hears: BTreeSet::new(),
+        }
+    }
+
+    /// A shard has answered one of its QoS 0 publishes.
+    pub(super) fn answered_qos0(&mut self, shard: ShardId) {
+        let count = self.unanswered_qos0.get_mut(&shard).expect("what is answered was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.unanswered_qos0.remove(&shard);
         }
     }
 }

@@ -150,14 +150,18 @@ impl Edge {
     ) {
         let shard = self.placement.topic_shard(&message.topic);
         let message = Rc::new(Rc::unwrap_or_clone(message).owned());
-        if message.qos == QoS::AtMostOnce && !message.retain {
-            let wall = gateway.wall();
-            if let Some(to) = self.stream(shard).requests.leader() {
-                out.push(Addressed { to, frame: Frame::Volatile { shard, wall, message } });
-            }
-            return;
-        }
         let Some(client) = self.clients.get_mut(&conn) else { return };
+        if message.qos == QoS::AtMostOnce {
+            // Behind one that is to be retained it has to wait for its turn as that one does. [MQTT-4.6.0-6]
+            if !message.retain && !client.unanswered_qos0.contains_key(&shard) {
+                let wall = gateway.wall();
+                if let Some(to) = self.stream(shard).requests.leader() {
+                    out.push(Addressed { to, frame: Frame::Volatile { shard, wall, message } });
+                }
+                return;
+            }
+            *client.unanswered_qos0.entry(shard).or_default() += 1;
+        }
         let turn = receipt.map(|receipt| client.turns.take(receipt));
         if turn.is_some() {
             gateway.wait_for_log(conn);

@@ -45,6 +45,8 @@ struct Feed {
     session: Attachment,
     to: NodeId,
     next: Option<Position>,
+    /// The end of the span that the gateway was told.
+    end: Position,
 }
 
 /// A hub's queue that is being pushed.
@@ -195,8 +197,11 @@ impl Lead {
             self.begin(machine, gateway.now(), around, out);
             gateway.event(Event::Leading { shard: self.shard, term: self.term.0 });
         }
-        if matches!(entry.op, Op::Tick) {
-            self.tick_proposed = false;
+        match &entry.op {
+            Op::Tick => self.tick_proposed = false,
+            // The span goes on from where the queue begins now.
+            Op::Progress { session, .. } => drop(self.ready.insert(session.incarnation)),
+            _ => {}
         }
         // A connection that lost its session goes before the one that has it now is told.
         for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Evicted { .. })) {
@@ -346,7 +351,7 @@ impl Lead {
 
     /// A gateway wants the queue of a session; it begins when that is bound to this attachment.
     pub(super) fn on_feed(&mut self, from: NodeId, session: Attachment, next: Option<Position>) {
-        self.feeds.insert(session.incarnation, Feed { session, to: from, next });
+        self.feeds.insert(session.incarnation, Feed { session, to: from, next, end: Position(0) });
         self.ready.insert(session.incarnation);
     }
 
@@ -494,11 +499,11 @@ impl Lead {
                 });
                 next = next.next();
             }
-            let last = items.is_empty();
-            out.push(Addressed { to, frame: Frame::Push { shard, session, wall: time, first, end, items } });
-            if last {
+            if items.is_empty() && end == feed.end {
                 break;
             }
+            feed.end = end;
+            out.push(Addressed { to, frame: Frame::Push { shard, session, wall: time, first, end, items } });
         }
         feed.next = Some(next);
     }
