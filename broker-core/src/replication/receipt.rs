@@ -31,7 +31,7 @@ pub enum Owed {
     /// PUBREL for the message at this position of a shard's queue.
     PubRel(ShardId, Position),
     /// The next message of a shard's queue, after those that were dropped.
-    Next,
+    Next(ShardId),
     /// The end of the connection, after DISCONNECT.
     Close,
 }

@@ -155,7 +155,12 @@ impl Client<'_> {
                 self.send(Packet::PubComp(Ack::new(id, reason)))
             }
             Owed::PubRel(shard, position) => self.release(shard, position),
-            Owed::Next => {
+            Owed::Next(shard) => {
+                if let Some(feed) = self.conn.link_mut().and_then(|link| link.feeds.get_mut(shard))
+                    && let Some(mirror) = &mut feed.mirror
+                {
+                    mirror.drop_below(feed.dropped);
+                }
                 self.note_ready();
                 Ok(())
             }

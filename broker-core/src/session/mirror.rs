@@ -59,6 +59,12 @@ impl Mirror {
         self.items.extend(items.into_iter().skip(known));
     }
 
+    /// What is below was dropped, and that is on disk.
+    pub(super) fn drop_below(&mut self, position: Position) {
+        let dropped = usize::try_from(position.0.saturating_sub(self.first.0)).unwrap_or(usize::MAX);
+        self.items.iter_mut().take(dropped).for_each(|item| *item = Pushed::Done);
+    }
+
     /// Forgets what was sent.
     pub(super) fn forget_below(&mut self, position: Position) {
         while self.first < position && self.items.pop_front().is_some() {
@@ -195,6 +201,15 @@ impl Gateway {
 #[cfg(test)]
 mod tests {
     use super::{Mirror, Pending, Position, Pushed, Stretch};
+
+    #[test]
+    fn what_is_dropped_is_passed_over_once_that_is_on_disk() {
+        let mut mirror = Mirror::new(Position(5), Position(5));
+        mirror.push(Position(5), Position(20), vec![Pushed::Release, Pushed::Release, Pushed::Release]);
+        mirror.drop_below(Position(7));
+        let pending = |mirror: &Mirror, position| matches!(mirror.pending(Position(position)), Some(Pending::Done));
+        assert_eq!([5, 6, 7].map(|position| pending(&mirror, position)), [true, true, false]);
+    }
 
     #[test]
     fn what_joins_on_is_taken_and_what_comes_twice_or_too_early_is_not() {

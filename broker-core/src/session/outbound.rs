@@ -271,7 +271,7 @@ impl Client<'_> {
             self.record_drop(message, reason);
             next = next.next();
         }
-        let receipt = Some(Receipt::new(self.id, Owed::Next));
+        let receipt = Some(Receipt::new(self.id, Owed::Next(shard)));
         let link = self.link();
         let session = link.session;
         let feed = link.feeds.get_mut(shard).expect("it was just read from");
