@@ -214,7 +214,7 @@ impl Centralized {
         if message.retain || inbound.is_some() || wanted {
             gateway.wait_for_log(conn);
             let message = Rc::new(Rc::unwrap_or_clone(message).owned());
-            let op = Op::Publish(Publish { session, inbound, touched: false, message });
+            let op = Op::Publish(Publish { session, inbound, message });
             self.propose(gateway, op, Ticket::Publish { conn, receipt }, true);
         } else if gateway.must_wait(conn) {
             gateway.wait_for_log(conn);

@@ -207,7 +207,8 @@ mod tests {
         let mut mirror = Mirror::new(Position(5), Position(5));
         mirror.push(Position(5), Position(20), vec![Pushed::Release, Pushed::Release, Pushed::Release]);
         mirror.drop_below(Position(7));
-        let pending = |mirror: &Mirror, position| matches!(mirror.pending(Position(position)), Some(Pending::Done));
+        let pending =
+            |mirror: &Mirror, position| matches!(mirror.pending(Position(position)), Some(Pending::Done));
         assert_eq!([5, 6, 7].map(|position| pending(&mirror, position)), [true, true, false]);
     }
 

@@ -78,7 +78,7 @@ pub enum Op {
     /// A gateway was not heard of for its lease, and all its clients are closed by now or it is dead: it and the older ones of
     /// its node are dropped.
     GatewayLost(GatewayId),
-    /// Publishes of the session that are [`touched`](Publish::touched) may go to `shard` from here on.
+    /// QoS 2 publishes of the session may go to `shard` from here on.
     Touch {
         /// Whose.
         session: Attachment,
@@ -209,12 +209,8 @@ pub struct Detach {
 pub struct Publish {
     /// The publisher's session and epoch.
     pub session: Attachment,
-    /// The packet identifier to remember until PUBREL.
+    /// The packet identifier to remember until PUBREL. The session's shard knows, by [`Op::Touch`], that this one may hold it.
     pub inbound: Option<PacketId>,
-    /// The session's shard knows, by [`Op::Touch`], that this one may hold something of the session: the epoch is kept, so that
-    /// what an older connection still has in flight is refused from here on. `inbound` asks for it, and so does a retained message that
-    /// the client sends again: its older copy must not come after what the client retains later.
-    pub touched: bool,
     /// The message.
     pub message: Rc<Message>,
 }

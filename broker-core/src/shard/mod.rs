@@ -3,6 +3,7 @@
 //! [`Machine::apply`] is a deterministic function of the state and the entry. It knows no connection, no clock and no
 //! disk; what a connected client should see of an entry comes out as a [`Verdict`] and [`Effect`]s.
 
+mod authors;
 pub mod entry;
 mod groups;
 pub mod hub;

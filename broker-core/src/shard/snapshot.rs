@@ -1,5 +1,6 @@
 //! The state of a shard as bytes: a version byte, then postcard (<https://postcard.jamesmunns.com/wire-format>).
 
+use super::authors::Authors;
 use super::entry::QueueLimits;
 use super::groups::Groups;
 use super::hub::Hub;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// At most so many bytes a chunk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -36,6 +37,7 @@ pub(super) struct State<'a> {
     pub(super) log: &'a MessageLog,
     pub(super) participants: &'a BTreeMap<Incarnation, Participant>,
     pub(super) retired: &'a BTreeMap<Incarnation, WallTime>,
+    pub(super) authors: &'a Authors,
     pub(super) groups: &'a Groups,
     pub(super) hubs: &'a BTreeMap<GatewayId, Hub>,
     pub(super) retained: Vec<(TopicName, Offset)>,
@@ -55,6 +57,7 @@ pub(super) struct OwnedState {
     pub(super) log: MessageLog,
     pub(super) participants: BTreeMap<Incarnation, Participant>,
     pub(super) retired: BTreeMap<Incarnation, WallTime>,
+    pub(super) authors: Authors,
     pub(super) groups: Groups,
     pub(super) hubs: BTreeMap<GatewayId, Hub>,
     pub(super) retained: Vec<(TopicName, Offset)>,

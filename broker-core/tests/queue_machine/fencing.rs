@@ -57,7 +57,7 @@ fn publish(epoch: u64, inbound: Option<u16>, payload: &'static str) -> Op {
         expires_at: None,
     };
     let inbound = inbound.and_then(PacketId::new);
-    Op::Publish(Publish { session: session(epoch), inbound, touched: true, message: Rc::new(message) })
+    Op::Publish(Publish { session: session(epoch), inbound, message: Rc::new(message) })
 }
 
 fn retained(machine: &Machine) -> Option<Bytes> {

@@ -215,7 +215,6 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
             let expires_at = expiry_s.map(|seconds| at + Duration::from_secs(u64::from(seconds)));
             Op::Publish(Publish {
                 session,
-                touched: false,
                 inbound: PacketId::new(id).filter(|_| durable && qos == QoS::ExactlyOnce),
                 message: Rc::new(message(client, topic, qos, retain, bytes, expires_at)),
             })

@@ -118,7 +118,7 @@ impl Edge {
     ) {
         match ticket {
             Ticket::Silent => {}
-            Ticket::Attach { receipt } => self.on_attached(receipt, committed, verdict, gateway, out),
+            Ticket::Attach { receipt } => self.on_attached(receipt, committed, &verdict, gateway, out),
             Ticket::Detach { receipt } => {
                 if let Some(receipt) = receipt {
                     gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
@@ -155,12 +155,12 @@ impl Edge {
                 _ => self.evict(session, gateway),
             },
             Ticket::Part { gather, part } => {
-                self.on_part(gather, part, committed, verdict, shard, gateway, out)
+                self.on_part(gather, part, committed, verdict, shard, gateway, out);
             }
             Ticket::Progress { session, receipt } => match (verdict, receipt) {
                 (Verdict::Fenced, _) => self.evict(session, gateway),
                 (_, Some(receipt)) => {
-                    gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success))
+                    gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
                 }
                 (_, None) => {}
             },
@@ -182,12 +182,12 @@ impl Edge {
         &mut self,
         receipt: Receipt,
         committed: Committed,
-        verdict: Verdict,
+        verdict: &Verdict,
         gateway: &mut Gateway,
         out: &mut Vec<Addressed>,
     ) {
         let conn = receipt.conn();
-        let Verdict::Attached { session, present, durable, consuming, touched } = verdict else {
+        let &Verdict::Attached { session, present, durable, consuming, touched } = verdict else {
             gateway.limit_reached("sessions_max", conn);
             gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
             return;

@@ -69,7 +69,7 @@ impl Edge {
             Intent::Attach { receipt, attach } => self.on_attach(receipt, *attach, now),
             Intent::Publish { conn, session, durable, receipt, inbound, message } => {
                 let inbound = inbound.filter(|_| durable);
-                self.on_publish(conn, session, durable, receipt, inbound, message, gateway, out);
+                self.on_publish(conn, session, receipt, inbound, message, gateway, out);
             }
             Intent::Answer { receipt, reason, unless_taken } => {
                 let (conn, committed) = (receipt.conn(), self.at_once());
@@ -141,7 +141,6 @@ impl Edge {
         &mut self,
         conn: ConnId,
         session: Attachment,
-        durable: bool,
         receipt: Option<Receipt>,
         inbound: Option<PacketId>,
         message: Rc<Message>,
@@ -166,9 +165,7 @@ impl Edge {
         if turn.is_some() {
             gateway.wait_for_log(conn);
         }
-        // What a client that comes back sends again must not be overtaken by its older copy.
-        let touched = durable && message.qos > QoS::AtMostOnce && (inbound.is_some() || message.retain);
-        let publish = Publish { session, inbound, touched, message };
+        let publish = Publish { session, inbound, message };
         client.held.push_back(Held { shard, publish, turn });
         self.let_go(conn, gateway.now());
     }
@@ -180,7 +177,7 @@ impl Edge {
             let Some(client) = self.clients.get_mut(&conn) else { return };
             let Some(held) = client.held.front() else { return };
             let (shard, session) = (held.shard, held.publish.session);
-            if held.publish.touched && !client.touched.contains(shard) {
+            if held.publish.inbound.is_some() && !client.touched.contains(shard) {
                 if client.touching.insert(shard) {
                     let op = Op::Touch { session, shard };
                     self.request(

@@ -172,12 +172,12 @@ impl Lead {
             }
             op => op,
         };
-        self.propose(group, Entry { at: time, stamp: Some(stamp), op }, now);
+        self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now);
     }
 
-    fn propose(&mut self, group: &mut RaftGroup, entry: Entry, now: Instant) -> bool {
+    fn propose(&mut self, group: &mut RaftGroup, entry: &Entry, now: Instant) -> bool {
         self.last_entry_at = now;
-        propose(group, &entry)
+        propose(group, entry)
     }
 
     /// An entry was applied: answers whoever asked for it, and shows what came of it.
@@ -215,7 +215,11 @@ impl Lead {
             None => {}
         }
         for effect in effects.drain(..) {
-            self.carry_out(effect, machine, gateway, out);
+            // QoS 0 that an earlier leader may have handed out.
+            let again = term != self.term && matches!(effect, Effect::Live(_) | Effect::Volatile { .. });
+            if !again {
+                self.carry_out(effect, machine, gateway, out);
+            }
         }
     }
 
@@ -415,7 +419,7 @@ impl Lead {
             return;
         }
         let stamp = Stamp { producer, sequence, answered: sequence };
-        self.propose(group, Entry { at: time, stamp: Some(stamp), op: Op::Peer(op) }, now);
+        self.propose(group, &Entry { at: time, stamp: Some(stamp), op: Op::Peer(op) }, now);
     }
 
     /// Another shard has applied a part of this one's outbox: answers that waited for it may go.
@@ -568,13 +572,13 @@ impl Lead {
         let silent = now.saturating_since(self.last_entry_at) >= ALIVE_PERIOD;
         let timed = machine.timed_sessions().len() > 0;
         if !self.tick_proposed && (due || (silent && timed)) {
-            self.tick_proposed = self.propose(group, Entry { at: time, stamp: None, op: Op::Tick }, now);
+            self.tick_proposed = self.propose(group, &Entry { at: time, stamp: None, op: Op::Tick }, now);
         }
         for gateway in machine.gateways() {
             let heard = self.heard.get(&gateway).copied().unwrap_or(self.since).max(self.since);
             if now.saturating_since(heard) > LEASE && !self.lost.contains(&gateway) {
                 let entry = Entry { at: time, stamp: None, op: Op::GatewayLost(gateway) };
-                if self.propose(group, entry, now) {
+                if self.propose(group, &entry, now) {
                     self.lost.insert(gateway);
                 }
             }
@@ -582,7 +586,7 @@ impl Lead {
         for (shard, upto) in self.confirmed.clone() {
             if self.trimmed.get(&shard).is_none_or(|trimmed| *trimmed < upto) {
                 let entry = Entry { at: time, stamp: None, op: Op::StreamConfirmed { shard, upto } };
-                if self.propose(group, entry, now) {
+                if self.propose(group, &entry, now) {
                     self.trimmed.insert(shard, upto);
                 }
             }

@@ -108,7 +108,7 @@ impl Ownership {
             replicas.insert(shard, Replica::new(shard, placement.clone(), group, limits));
         }
         let life_record = log.begin_life();
-        let edge = Edge::new(node, log.life(), placement.clone());
+        let edge = Edge::new(node, log.life(), placement);
         Ok(Ownership {
             node,
             members: cluster.members,
@@ -298,7 +298,7 @@ impl Ownership {
             }
             Frame::Evicted { session } => self.edge.evict(session, gateway),
             Frame::Renewed { shard, gateway: whose, at, last } => {
-                self.edge.on_renewed(shard, whose, at, last)
+                self.edge.on_renewed(shard, whose, at, last);
             }
             frame => self.on_leader_frame(from, frame, (now, wall), &mut out),
         }
@@ -344,7 +344,7 @@ impl Ownership {
             Frame::Feed { session, next, .. } => lead.on_feed(from, session, next),
             Frame::HubFeed { gateway, next, .. } => lead.on_hub_feed(from, gateway, next),
             Frame::Volatile { wall: theirs, message, .. } => {
-                lead.on_volatile(message, theirs, time, machine, out)
+                lead.on_volatile(message, theirs, time, machine, out);
             }
             Frame::Holds { sessions, .. } => lead.on_holds(from, sessions, machine, out),
             Frame::Renew { gateway, at, .. } => lead.on_renew(gateway, at, machine, now, out),

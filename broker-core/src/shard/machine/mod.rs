@@ -17,6 +17,7 @@ mod retained;
 mod store;
 mod subscribe;
 
+use super::authors::Authors;
 use super::entry::{Attachment, Entry, Op, Publish, QueueLimits, Step};
 use super::groups::Groups;
 use super::hub::Hub;
@@ -59,6 +60,7 @@ pub struct Machine {
     participants: BTreeMap<Incarnation, Participant>,
     /// Sessions of other shards that ended, until nothing that was asked for them can come any more.
     retired: BTreeMap<Incarnation, WallTime>,
+    authors: Authors,
     groups: Groups,
     hubs: BTreeMap<GatewayId, Hub>,
     retained: RetainedStore<Offset>,
@@ -90,6 +92,7 @@ impl Machine {
             log: MessageLog::default(),
             participants: BTreeMap::new(),
             retired: BTreeMap::new(),
+            authors: Authors::default(),
             groups: Groups::default(),
             hubs: BTreeMap::new(),
             retained: RetainedStore::new(),

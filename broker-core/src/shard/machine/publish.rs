@@ -1,7 +1,8 @@
 //! A message finds the sessions that want it.
 
+use super::due::RETIRED_KEPT;
 use super::{Machine, Publish};
-use crate::base::ids::{Incarnation, Offset, PacketId};
+use crate::base::ids::{Incarnation, Offset};
 use crate::codec::packet::QoS;
 use crate::event::DropReason;
 use crate::message::{self, Message};
@@ -59,7 +60,7 @@ impl Target {
 
 impl Machine {
     pub(super) fn publish(&mut self, publish: &Publish, effects: &mut Vec<Effect>) -> Verdict {
-        if let Some(verdict) = self.refuse_publish(publish.session, publish.inbound) {
+        if let Some(verdict) = self.refuse_publish(publish) {
             return verdict;
         }
         let message = &publish.message;
@@ -68,7 +69,7 @@ impl Machine {
             effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
             return Verdict::RetainedFull;
         }
-        if publish.touched || publish.inbound.is_some() {
+        if publish.inbound.is_some() {
             self.remember_publisher(publish);
         }
         Verdict::Accepted { matched: self.take_effect(message, effects) }
@@ -76,11 +77,18 @@ impl Machine {
 
     /// Fencing and duplicates: what came by a connection that was taken over is refused, a resend has no effect.
     /// \[MQTT-4.3.3-10\]
-    fn refuse_publish(&mut self, session: Attachment, inbound: Option<PacketId>) -> Option<Verdict> {
+    fn refuse_publish(&mut self, publish: &Publish) -> Option<Verdict> {
+        let session = publish.session;
         if !self.admit(session) {
             return Some(Verdict::Fenced);
         }
-        let id = inbound?;
+        // The session's own shard knows which is the latest.
+        let elsewhere = session.incarnation.shard() != self.shard;
+        let publisher = &publish.message.publisher;
+        if elsewhere && !self.authors.admit(publisher, session, self.time, RETIRED_KEPT) {
+            return Some(Verdict::Fenced);
+        }
+        let id = publish.inbound?;
         let held = self.participants.get(&session.incarnation)?;
         held.inbound.contains(&id).then_some(Verdict::Duplicate)
     }

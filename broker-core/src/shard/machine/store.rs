@@ -25,6 +25,7 @@ impl Machine {
             log: &self.log,
             participants: &self.participants,
             retired: &self.retired,
+            authors: &self.authors,
             groups: &self.groups,
             hubs: &self.hubs,
             retained,
@@ -49,6 +50,7 @@ impl Machine {
         machine.log = state.log;
         machine.participants = state.participants;
         machine.retired = state.retired;
+        machine.authors = state.authors;
         machine.groups = state.groups;
         machine.hubs = state.hubs;
         machine.index_routes();

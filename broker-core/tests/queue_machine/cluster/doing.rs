@@ -300,7 +300,7 @@ impl World {
                     requests.extend(shards.into_iter().map(|shard| (shard, release.clone())));
                     publishing.left = requests.len();
                 } else {
-                    let touched = this.durable && (published.exactly_once || published.retain);
+                    let touched = this.durable && published.exactly_once;
                     if touched && !conn.touched.contains(shard) {
                         requests.push((home, Op::Touch { session, shard }));
                     } else {
@@ -311,7 +311,7 @@ impl World {
                         let (topic, retain, number) =
                             (published.topic.clone(), published.retain, published.number);
                         let message = Rc::new(self.message(client, topic.as_str(), qos, retain, number));
-                        requests.push((shard, Op::Publish(Publish { session, inbound, touched, message })));
+                        requests.push((shard, Op::Publish(Publish { session, inbound, message })));
                     }
                 }
             }
