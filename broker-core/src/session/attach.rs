@@ -14,7 +14,8 @@ use crate::event::Event;
 use crate::face::{Output, TimerKind};
 use crate::replication::{Committed, Owed, Receipt};
 use crate::session::Intent;
-use crate::shard::{Attachment, Detach, SentUpto};
+use crate::shard::{Attachment, Detach, OldConnection, SentUpto};
+use bytestring::ByteString;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -150,6 +151,44 @@ impl Gateway {
             self.dirty.push(id);
         }
         conn.write(connect.version, Packet::ConnAck(connack))
+    }
+
+    /// Whether a connection still waits for its attach.
+    pub fn is_attaching(&self, id: ConnId) -> bool {
+        self.conns.get(&id).is_some_and(|conn| matches!(conn.state, State::Attaching(_)))
+    }
+
+    /// What is known here of the connection that has this attachment, and is about to be taken over.
+    pub fn old_connection(&self, last: Option<Attachment>) -> OldConnection {
+        let conn =
+            last.and_then(|last| self.attached.get(&last.incarnation)).and_then(|id| self.conns.get(id));
+        match conn.map(|conn| &conn.state) {
+            Some(State::Open(link) | State::Frozen(link)) if Some(link.session) == last => {
+                OldConnection::Sent(link.session, link.sent())
+            }
+            _ => OldConnection::Unknown,
+        }
+    }
+
+    /// A connection that was to take the session of `client_id` over is gone, and its attach will not come: so the one that was
+    /// to be taken over ends too, unless another one of the client is attaching. The client has left both.
+    pub fn abandon_attach(&mut self, client_id: &ByteString) {
+        if self.attaching.contains_key(client_id) {
+            return;
+        }
+        let Some(&id) = self.clients.get(client_id) else { return };
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        match std::mem::replace(&mut conn.state, State::Closing) {
+            State::Frozen(link) => {
+                conn.state = State::Open(link);
+                self.close(
+                    id,
+                    ReasonCode::SessionTakenOver,
+                    "another connection used this client identifier",
+                );
+            }
+            other => conn.state = other,
+        }
     }
 
     /// Another connection took the session over: this one ends, and its session is not its to detach. \[MQTT-3.1.4-3\]

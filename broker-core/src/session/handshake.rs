@@ -14,7 +14,7 @@ use crate::face::Output;
 use crate::message::Message;
 use crate::replication::{Owed, Receipt};
 use crate::shard::Attach;
-use crate::shard::entry::{OldConnection, Will};
+use crate::shard::entry::{Expected, OldConnection, Will};
 use crate::shard::session::NEVER_S;
 use bytestring::ByteString;
 use std::num::NonZeroU32;
@@ -92,6 +92,7 @@ impl Gateway {
             window: receive_max,
             will,
             old: self.freeze(&connect.client_id),
+            expected: Expected::Anything,
         };
         // A 3.1.1 client cannot be told of another keep alive than its own, and would be closed for keeping that.
         let keep_alive_max_s = if connect.version == Version::V5 { self.limits.keep_alive_max_s } else { 0 };

@@ -164,6 +164,18 @@ pub struct Attach {
     pub will: Option<Will>,
     /// What the proposer knows of the connection that is taken over.
     pub old: OldConnection,
+    /// What the session must still be.
+    pub expected: Expected,
+}
+
+/// What an attach takes the session for. If that is not so any more, another connection came in between, and this one may be of a client that
+/// has given up and is somewhere else by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Expected {
+    /// Whatever it is: the proposer's attaches take effect in the order of their connections.
+    Anything,
+    /// It has been this attachment's last, or it did not exist.
+    Last(Option<Attachment>),
 }
 
 /// What is known of a connection that is taken over.

@@ -20,7 +20,9 @@ mod stream;
 mod streams;
 mod verdict;
 
-pub use entry::{Attach, Attachment, Detach, Entry, Op, Publish, QueueLimits, SentUpto, Step};
+pub use entry::{
+    Attach, Attachment, Detach, Entry, Expected, OldConnection, Op, Publish, QueueLimits, SentUpto, Step,
+};
 pub use hub::{Hub, HubEntry};
 pub use machine::Machine;
 pub use participant::Participant;

@@ -70,6 +70,11 @@ pub enum Verdict {
         /// From this position of its hub's queue on. The retained messages it asked for are there too, with its tag.
         from: Position,
     },
+    /// The session is not what the attach takes it for: it changed nothing.
+    AttachedSince {
+        /// What it is.
+        last: Option<Attachment>,
+    },
 }
 
 /// The answer to a request of a numbered stream, as it is kept until the producer has it.

@@ -4,7 +4,7 @@ use broker_core::cluster::{Placement, Ring};
 use broker_core::codec::packet::{PublishProperties, QoS};
 use broker_core::ids::{Epoch, Incarnation, NodeId, PacketId, ShardId};
 use broker_core::message::Message;
-use broker_core::shard::entry::OldConnection;
+use broker_core::shard::entry::{Expected, OldConnection};
 use broker_core::shard::{
     Attach, Attachment, Effect, Entry, GatewayId, Machine, Op, PeerOp, Producer, Publish, Stamp, Verdict,
 };
@@ -120,6 +120,7 @@ fn nobody_asks_for_what_is_not_his() {
         window: 1,
         will: None,
         old: OldConnection::Unknown,
+        expected: Expected::Anything,
     };
     let (a_gateway, a_shard) = (Producer::Gateway(gateway(1, 1, 0)), Producer::Shard(ShardId(0)));
     let foreign = [

@@ -6,7 +6,7 @@ use broker_core::face::Durability;
 use broker_core::ids::{Epoch, Lsn, PacketId, Position, ShardId};
 use broker_core::message::Message;
 use broker_core::replication::local::{LocalGroup, decode};
-use broker_core::shard::entry::{OldConnection, Will};
+use broker_core::shard::entry::{Expected, OldConnection, Will};
 use broker_core::shard::{
     Attach, Attachment, Detach, Effect, Entry, Machine, Op, Publish, QueueLimits, Step, Verdict,
 };
@@ -194,7 +194,15 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
                 _ => OldConnection::Unknown,
             };
             let client_id = ByteString::from_static(CLIENTS[client]);
-            Op::Attach(Box::new(Attach { client_id, clean_start, expiry_s, window, will, old }))
+            Op::Attach(Box::new(Attach {
+                client_id,
+                clean_start,
+                expiry_s,
+                window,
+                will,
+                old,
+                expected: Expected::Anything,
+            }))
         }
         Act::Detach { client, expiry_s, discard_will, sent } => {
             let session = attachment(machine, client, stale)?;

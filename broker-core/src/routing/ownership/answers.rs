@@ -46,6 +46,7 @@ impl Edge {
         let sessions: Vec<Attachment> = own.filter(|session| session.incarnation.shard() == shard).collect();
         out.push(Addressed { to: node, frame: Frame::Holds { shard, sessions } });
         self.send_requests(shard, gateway.wall(), out);
+        self.ask_again(shard, out);
         for Wanted { session, next } in gateway.feeds_from(shard) {
             out.push(Addressed { to: node, frame: Frame::Feed { shard, session, next } });
         }
@@ -118,7 +119,10 @@ impl Edge {
     ) {
         match ticket {
             Ticket::Silent => {}
-            Ticket::Attach { receipt } => self.on_attached(receipt, committed, &verdict, gateway, out),
+            Ticket::Attach { receipt, attach } => match verdict {
+                Verdict::AttachedSince { last } => self.attach(receipt, attach, last, gateway),
+                verdict => self.on_attached(receipt, committed, &verdict, gateway, out),
+            },
             Ticket::Detach { receipt } => {
                 if let Some(receipt) = receipt {
                     gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
@@ -355,6 +359,7 @@ impl Edge {
     /// Tells the shards that it lives, and gives up those that have not confirmed it for too long.
     pub(super) fn renew(&mut self, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
         let at = gateway.now();
+        self.look_after_arriving(gateway, out);
         for shard in self.placement.clone().all() {
             let stream = self.stream(shard);
             let Some(used_since) = stream.used_since else { continue };
@@ -388,7 +393,7 @@ impl Edge {
         for ticket in self.stream(shard).begin_anew() {
             match ticket {
                 Ticket::Silent => {}
-                Ticket::Attach { receipt } | Ticket::Detach { receipt: Some(receipt) } => {
+                Ticket::Attach { receipt, .. } | Ticket::Detach { receipt: Some(receipt) } => {
                     lost.insert(receipt.conn());
                 }
                 Ticket::Publish { conn, .. } | Ticket::Touch { conn, .. } => {

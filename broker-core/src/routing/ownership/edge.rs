@@ -1,5 +1,6 @@
 //! The gateway's side: what clients want becomes requests to shards, and the answers become packets.
 
+use super::arriving::Arriving;
 use super::client::{ClientState, Held};
 use super::frame::{Addressed, Frame};
 use super::gather::{Gather, Gathers, Part};
@@ -14,7 +15,7 @@ use crate::replication::{Committed, Receipt};
 use crate::routing::effects;
 use crate::session::confirm::Answer;
 use crate::session::{Gateway, Intent};
-use crate::shard::{Attach, Attachment, Detach, GatewayId, Op, Publish, ShardSet, Verdict};
+use crate::shard::{Attachment, Detach, GatewayId, Op, Publish, ShardSet, Verdict};
 use crate::topic::TopicFilter;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub(super) struct Edge {
     pub(super) conns: BTreeMap<Incarnation, ConnId>,
     pub(super) gathers: Gathers,
     next_tag: u64,
+    /// Connections whose attach is not asked for yet.
+    pub(super) arriving: BTreeMap<ConnId, Arriving>,
     /// Whether its life is on record: before, it asks for nothing.
     pub(super) alive: bool,
 }
@@ -45,6 +48,7 @@ impl Edge {
             conns: BTreeMap::new(),
             gathers: Gathers::default(),
             next_tag: 0,
+            arriving: BTreeMap::new(),
             alive: false,
         }
     }
@@ -58,7 +62,7 @@ impl Edge {
         self.streams[0].requests.at_once()
     }
 
-    fn request(&mut self, shard: ShardId, op: Op, ticket: Ticket, now: Instant) {
+    pub(super) fn request(&mut self, shard: ShardId, op: Op, ticket: Ticket, now: Instant) {
         self.stream(shard).request(op, ticket, now);
     }
 
@@ -66,7 +70,7 @@ impl Edge {
     pub(super) fn on_intent(&mut self, intent: Intent, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
         let now = gateway.now();
         match intent {
-            Intent::Attach { receipt, attach } => self.on_attach(receipt, *attach, now),
+            Intent::Attach { receipt, attach } => self.begin_attach(receipt, attach, out),
             Intent::Publish { conn, session, durable, receipt, inbound, message } => {
                 let inbound = inbound.filter(|_| durable);
                 self.on_publish(conn, session, receipt, inbound, message, gateway, out);
@@ -103,11 +107,6 @@ impl Edge {
             }
             Intent::Detach { receipt, detach } => self.on_detach(receipt, detach, now),
         }
-    }
-
-    fn on_attach(&mut self, receipt: Receipt, attach: Attach, now: Instant) {
-        let shard = self.placement.session_shard(&attach.client_id);
-        self.request(shard, Op::Attach(Box::new(attach)), Ticket::Attach { receipt }, now);
     }
 
     fn on_detach(&mut self, receipt: Option<Receipt>, detach: Detach, now: Instant) {

@@ -6,6 +6,7 @@ use crate::message::Message;
 use crate::session::mirror::Pushed;
 use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};
 use bytes::Bytes;
+use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -71,6 +72,10 @@ pub(super) enum Frame {
     Forward { from: ShardId, to: ShardId, sequence: u64, op: PeerOp },
     /// The other shard has applied all up to this number.
     Confirmed { from: ShardId, to: ShardId, upto: u64 },
+    /// A gateway asks what the session of a client was attached as last.
+    AskSession { shard: ShardId, client_id: ByteString },
+    /// The answer. It may be old: the attach is decided by the shard.
+    SessionIs { shard: ShardId, client_id: ByteString, last: Option<Attachment> },
 }
 
 /// A position of a hub's queue.
@@ -110,6 +115,7 @@ impl Frame {
             | Frame::HubFeed { shard, .. }
             | Frame::Volatile { shard, .. }
             | Frame::Holds { shard, .. }
+            | Frame::AskSession { shard, .. }
             | Frame::Renew { shard, .. } => Some(*shard),
             Frame::Forward { to, .. } => Some(*to),
             Frame::Confirmed { from, .. } => Some(*from),

@@ -5,6 +5,7 @@
 //! survives the crash of any minority, and of all nodes at once. The protocol and the argument for it: `docs/architecture.md`.
 
 mod answers;
+mod arriving;
 mod client;
 mod edge;
 mod frame;
@@ -296,6 +297,7 @@ impl Ownership {
                 let message = moved(message, theirs, wall);
                 self.edge.on_volatile(shard, &message, live, &targets, gateway);
             }
+            Frame::SessionIs { client_id, last, .. } => self.edge.on_session_is(&client_id, last, gateway),
             Frame::Evicted { session } => self.edge.evict(session, gateway),
             Frame::Renewed { shard, gateway: whose, at, last } => {
                 self.edge.on_renewed(shard, whose, at, last);
@@ -350,6 +352,10 @@ impl Ownership {
             Frame::Renew { gateway, at, .. } => lead.on_renew(gateway, at, machine, now, out),
             Frame::Forward { from: shard, sequence, op, .. } => {
                 lead.on_forward(group, machine, from, shard, sequence, op, (time, now), out);
+            }
+            Frame::AskSession { shard, client_id } => {
+                let last = machine.last_attachment(&client_id);
+                out.push(Addressed { to: from, frame: Frame::SessionIs { shard, client_id, last } });
             }
             Frame::Confirmed { to, upto, .. } => lead.on_confirmed(to, upto, machine, now, out),
             _ => {}

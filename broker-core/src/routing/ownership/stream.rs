@@ -6,7 +6,7 @@ use crate::base::ids::{ConnId, PacketId, Position, ShardId};
 use crate::base::time::Instant;
 use crate::codec::packet::QoS;
 use crate::replication::{Receipt, Upstream};
-use crate::shard::{Attachment, GatewayId, Op};
+use crate::shard::{Attach, Attachment, GatewayId, Op};
 use std::collections::BTreeMap;
 
 /// What to do when the answer to a request comes.
@@ -15,7 +15,7 @@ pub(super) enum Ticket {
     /// Nothing.
     Silent,
     /// CONNECT.
-    Attach { receipt: Receipt },
+    Attach { receipt: Receipt, attach: Box<Attach> },
     /// The end of a connection, which its client may wait for.
     Detach { receipt: Option<Receipt> },
     /// PUBLISH.

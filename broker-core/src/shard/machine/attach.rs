@@ -5,7 +5,7 @@ use super::{Machine, PeerOp, SessionRecord};
 use crate::base::ids::{Epoch, Incarnation};
 use crate::base::time::WallTime;
 use crate::event::SessionEnd;
-use crate::shard::entry::{Attach, Attachment, Detach, OldConnection};
+use crate::shard::entry::{Attach, Attachment, Detach, Expected, OldConnection};
 use crate::shard::peer::Sent;
 use crate::shard::shard_set::ShardSet;
 use crate::shard::stream::GatewayId;
@@ -72,6 +72,10 @@ impl Machine {
         effects: &mut Vec<Effect>,
     ) -> Verdict {
         let held = self.clients.get(&attach.client_id).copied();
+        let last = self.last_attachment(&attach.client_id);
+        if matches!(attach.expected, Expected::Last(expected) if expected != last) {
+            return Verdict::AttachedSince { last };
+        }
         if held.is_none() && self.sessions.len() >= self.limits.sessions_max as usize {
             return Verdict::SessionsFull;
         }

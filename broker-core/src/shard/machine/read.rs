@@ -6,6 +6,7 @@ use crate::base::ids::{Incarnation, Offset, Position, ShardId};
 use crate::base::time::WallTime;
 use crate::codec::packet::QoS;
 use crate::message::Message;
+use crate::shard::entry::Attachment;
 use crate::shard::participant::Participant;
 use crate::shard::queue::{Queued, Slot};
 use crate::shard::session::SessionRecord;
@@ -78,6 +79,11 @@ impl Machine {
     /// The session of a client identifier.
     pub fn session_of(&self, client_id: &str) -> Option<&SessionRecord> {
         self.clients.get(client_id).map(|session| &self.sessions[session])
+    }
+
+    /// The last attachment of a client's session, if it has one.
+    pub fn last_attachment(&self, client_id: &str) -> Option<Attachment> {
+        self.session_of(client_id).map(SessionRecord::attachment)
     }
 
     /// What a position of a session's queue asks for; `None` at the tail.

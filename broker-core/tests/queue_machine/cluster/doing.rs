@@ -7,7 +7,7 @@ use super::world::{NUMBERS, World, at_most, filter, gateway_id};
 use super::{FILTERS, GATEWAYS, TOPICS, WATCHER};
 use broker_core::codec::packet::QoS;
 use broker_core::ids::ShardId;
-use broker_core::shard::entry::{OldConnection, Will};
+use broker_core::shard::entry::{Expected, OldConnection, Will};
 use broker_core::shard::session::NEVER_S;
 use broker_core::shard::{Attach, Attachment, Detach, Op, Publish, Verdict};
 use broker_core::topic::{TopicFilter, TopicName};
@@ -119,6 +119,7 @@ impl World {
             window: 8,
             will,
             old: OldConnection::Unknown,
+            expected: Expected::Anything,
         }
     }
 
