@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 /// Two gateways may have publishes of one client on their way to a shard: of its connection, and of the one before. If the older came last, what the
 /// client has said would change its order, or a retained message would come back that the client has replaced. \[MQTT-4.6.0-6, MQTT-3.3.1-5\]
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Authors {
+pub(crate) struct Authors {
     last: BTreeMap<ByteString, Author>,
     /// When to look at each of them again.
     watch: VecDeque<(WallTime, ByteString)>,
@@ -25,7 +25,7 @@ struct Author {
 
 impl Authors {
     /// Takes note of a publish. False if a later attachment of the client has published here.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &mut self,
         client_id: &ByteString,
         session: Attachment,

@@ -20,6 +20,7 @@ mod stream;
 mod streams;
 mod verdict;
 
+pub(crate) use authors::Authors;
 pub use entry::{
     Attach, Attachment, Detach, Entry, Expected, OldConnection, Op, Publish, QueueLimits, SentUpto, Step,
 };

@@ -274,10 +274,15 @@ impl Edge {
         }
     }
 
+    /// Whether a connection here has this attachment.
+    fn has(&self, session: Attachment) -> bool {
+        let current = self.conns.get(&session.incarnation).and_then(|conn| self.clients.get(conn));
+        current.is_some_and(|client| client.session == session)
+    }
+
     /// Another connection has the session.
     pub(super) fn evict(&mut self, session: Attachment, gateway: &mut Gateway) {
-        let current = self.conns.get(&session.incarnation).and_then(|conn| self.clients.get(conn));
-        if current.is_some_and(|client| client.session == session) {
+        if self.has(session) {
             self.forget_client(session, gateway.now());
             gateway.evict(session);
         }
@@ -343,7 +348,9 @@ impl Edge {
             gateway.deliver_heard(shard, message, true);
         }
         for VolatileTarget { session, retain, subscription_ids } in targets {
-            gateway.deliver_volatile(*session, message, *retain, subscription_ids);
+            if self.has(*session) {
+                gateway.deliver_volatile(session.incarnation, message, *retain, subscription_ids);
+            }
         }
     }
 

@@ -154,7 +154,7 @@ impl Edge {
             if !message.retain && !client.unanswered_qos0.contains_key(&shard) {
                 let wall = gateway.wall();
                 if let Some(to) = self.stream(shard).requests.leader() {
-                    out.push(Addressed { to, frame: Frame::Volatile { shard, wall, message } });
+                    out.push(Addressed { to, frame: Frame::Volatile { shard, session, wall, message } });
                 }
                 return;
             }

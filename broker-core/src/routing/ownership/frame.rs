@@ -1,6 +1,6 @@
 //! What members of a cluster say to each other: a version byte, then a [`Frame`] in postcard.
 
-use crate::base::ids::{Incarnation, NodeId, Position, ShardId};
+use crate::base::ids::{NodeId, Position, ShardId};
 use crate::base::time::{Instant, WallTime};
 use crate::message::Message;
 use crate::session::mirror::Pushed;
@@ -51,7 +51,7 @@ pub(super) enum Frame {
     /// The queue of a gateway's hub from `first` on.
     HubPush { shard: ShardId, gateway: GatewayId, wall: WallTime, first: Position, items: Vec<HubItem> },
     /// QoS 0 without RETAIN, to the leader of its topic's shard: lost if anything is in its way.
-    Volatile { shard: ShardId, wall: WallTime, message: Rc<Message> },
+    Volatile { shard: ShardId, session: Attachment, wall: WallTime, message: Rc<Message> },
     /// QoS 0 for sessions and clean sessions of a gateway.
     VolatilePush {
         shard: ShardId,
@@ -90,7 +90,8 @@ pub(super) struct HubItem {
 /// A session that is to get a QoS 0 message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct VolatileTarget {
-    pub(super) session: Incarnation,
+    /// On this connection only: on a later one it could come behind what was sent later.
+    pub(super) session: Attachment,
     pub(super) retain: bool,
     pub(super) subscription_ids: Vec<u32>,
 }

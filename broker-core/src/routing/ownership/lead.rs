@@ -10,9 +10,11 @@ use crate::message::Message;
 use crate::replication::raft::RaftGroup;
 use crate::session::Gateway;
 use crate::session::mirror::Pushed;
-use crate::shard::machine::due::ALIVE_INTERVAL;
+use crate::shard::machine::due::{ALIVE_INTERVAL, RETIRED_KEPT};
 use crate::shard::machine::read::Pending;
-use crate::shard::{Attachment, Effect, Entry, GatewayId, Machine, Op, PeerOp, Producer, Stamp, Verdict};
+use crate::shard::{
+    Attachment, Authors, Effect, Entry, GatewayId, Machine, Op, PeerOp, Producer, Stamp, Verdict,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -92,6 +94,8 @@ pub(super) struct Lead {
     last_entry_at: Instant,
     tick_proposed: bool,
     rotation: u64,
+    /// Who has published QoS 0 without RETAIN lately, which is on no record.
+    authors: Authors,
 }
 
 impl Lead {
@@ -118,6 +122,7 @@ impl Lead {
             last_entry_at: now,
             tick_proposed: false,
             rotation: 0,
+            authors: Authors::default(),
         }
     }
 
@@ -292,6 +297,7 @@ impl Lead {
             Effect::Forward { to } => drop(self.outbox_ready.insert(to)),
             Effect::Volatile { session, message, retain, subscription_ids } => {
                 if let Some(bound) = machine.participant(session).and_then(|held| held.bound) {
+                    let session = Attachment { incarnation: session, epoch: bound.epoch };
                     let targets = vec![VolatileTarget { session, retain, subscription_ids }];
                     let (shard, wall) = (self.shard, machine.time());
                     let frame = Frame::VolatilePush { shard, wall, message, live: false, targets };
@@ -324,12 +330,17 @@ impl Lead {
     /// QoS 0 without RETAIN: to whoever is connected.
     pub(super) fn on_volatile(
         &mut self,
+        session: Attachment,
         message: Rc<Message>,
         wall: WallTime,
         time: WallTime,
         machine: &Machine,
         out: &mut Vec<Addressed>,
     ) {
+        // By an earlier connection of its publisher it can be late.
+        if !self.authors.admit(&message.publisher, session, time, RETIRED_KEPT) {
+            return;
+        }
         self.rotation = self.rotation.wrapping_add(1);
         let message = moved(message, wall, time);
         let mut nodes: BTreeMap<NodeId, (bool, Vec<VolatileTarget>)> = BTreeMap::new();
@@ -337,6 +348,7 @@ impl Lead {
             if let Effect::Volatile { session, retain, subscription_ids, .. } = effect
                 && let Some(bound) = machine.participant(session).and_then(|held| held.bound)
             {
+                let session = Attachment { incarnation: session, epoch: bound.epoch };
                 let target = VolatileTarget { session, retain, subscription_ids };
                 nodes.entry(bound.gateway.node).or_default().1.push(target);
             }

@@ -294,8 +294,11 @@ impl Ownership {
                 self.edge.on_hub_push(shard, whose, first, items, gateway);
             }
             Frame::VolatilePush { shard, wall: theirs, message, live, targets } => {
-                let message = moved(message, theirs, wall);
-                self.edge.on_volatile(shard, &message, live, &targets, gateway);
+                // What an earlier leader had on its way could come behind what this one has sent.
+                if self.leaders.get(usize::from(shard.0)).is_some_and(|(leader, _)| *leader == Some(from)) {
+                    let message = moved(message, theirs, wall);
+                    self.edge.on_volatile(shard, &message, live, &targets, gateway);
+                }
             }
             Frame::SessionIs { client_id, last, .. } => self.edge.on_session_is(&client_id, last, gateway),
             Frame::Evicted { session } => self.edge.evict(session, gateway),
@@ -345,8 +348,8 @@ impl Ownership {
             }
             Frame::Feed { session, next, .. } => lead.on_feed(from, session, next),
             Frame::HubFeed { gateway, next, .. } => lead.on_hub_feed(from, gateway, next),
-            Frame::Volatile { wall: theirs, message, .. } => {
-                lead.on_volatile(message, theirs, time, machine, out);
+            Frame::Volatile { session, wall: theirs, message, .. } => {
+                lead.on_volatile(session, message, theirs, time, machine, out);
             }
             Frame::Holds { sessions, .. } => lead.on_holds(from, sessions, machine, out),
             Frame::Renew { gateway, at, .. } => lead.on_renew(gateway, at, machine, now, out),

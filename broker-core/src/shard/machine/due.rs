@@ -15,7 +15,7 @@ pub(crate) const ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// So long a shard knows that a session of another shard has ended. What was asked for it before comes later only if its gateway
 /// was not heard of for longer than any lease, and then the gateway is dropped.
-pub(super) const RETIRED_KEPT: Duration = Duration::from_secs(60);
+pub(crate) const RETIRED_KEPT: Duration = Duration::from_secs(60);
 
 /// Something with a time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
