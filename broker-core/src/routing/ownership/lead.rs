@@ -367,6 +367,10 @@ impl Lead {
 
     /// A gateway wants the queue of a session; it begins when that is bound to this attachment.
     pub(super) fn on_feed(&mut self, from: NodeId, session: Attachment, next: Option<Position>) {
+        // An earlier connection's gateway may have been slow.
+        if self.feeds.get(&session.incarnation).is_some_and(|feed| feed.session > session) {
+            return;
+        }
         self.feeds.insert(session.incarnation, Feed { session, to: from, next, end: Position(0) });
         self.ready.insert(session.incarnation);
     }
@@ -488,9 +492,14 @@ impl Lead {
         out: &mut Vec<Addressed>,
     ) {
         let Some(feed) = self.feeds.get_mut(&session) else { return };
-        let Some(held) = machine.participant(session).filter(|held| held.is_bound(feed.session)) else {
+        let Some(held) = machine.participant(session) else { return };
+        if held.epoch > feed.session.epoch {
+            self.feeds.remove(&session);
             return;
-        };
+        }
+        if !held.is_bound(feed.session) {
+            return;
+        }
         let (shard, session, to) = (self.shard, feed.session, feed.to);
         let mut next = match feed.next {
             Some(next) => next,
@@ -526,7 +535,10 @@ impl Lead {
 
     fn push_hub(&mut self, gateway: GatewayId, machine: &Machine, time: WallTime, out: &mut Vec<Addressed>) {
         let Some(feed) = self.hub_feeds.get_mut(&gateway) else { return };
-        let Some(hub) = machine.hub(gateway) else { return };
+        let Some(hub) = machine.hub(gateway) else {
+            self.hub_feeds.remove(&gateway);
+            return;
+        };
         let end = Position(hub.base().0 + HUB_SPAN).min(hub.tail());
         while feed.next < end {
             let (first, mut items, mut bytes) = (feed.next, Vec::new(), 0);

@@ -1,5 +1,6 @@
 use crate::checkers::Verdict;
 use crate::checkers::tale::{QOS1, Tale};
+use broker_core::event::Event;
 use broker_core::face::Durability;
 use broker_core::ids::NodeId;
 use broker_core::time::Instant;
@@ -25,6 +26,24 @@ fn an_exchange_that_may_be_forgotten_keeps_a_client_restless_for_good() {
     tale.join(alice);
     tale.ends_with(&[alice]);
     assert!(matches!(tale.verdict(38), Verdict::Unknown(_)));
+}
+
+#[test]
+fn what_went_with_a_session_that_was_replaced_unseen_is_not_waited_for() {
+    for seen in [false, true] {
+        let mut tale = Tale::new();
+        tale.starts();
+        let alice = tale.durable("alice");
+        tale.closes(alice, Closer::Client);
+        let connect = Connect { clean_start: true, ..tale.connect_of(alice) };
+        let conn = if seen { tale.join_as(alice, connect, false) } else { tale.call(alice, connect) };
+        let event = Event::Connected { conn, client_id: "alice".into(), protocol: 5, session_present: false };
+        tale.push(What::Broker { node: NodeId(1), event });
+        tale.closes(alice, Closer::Network);
+        tale.join(alice);
+        tale.ends_with(&[alice]);
+        assert_eq!(matches!(tale.verdict(38), Verdict::Unknown(_)), !seen, "{:?}", tale.verdict(38));
+    }
 }
 
 #[test]
