@@ -197,7 +197,9 @@ impl Edge {
             return;
         };
         self.clients.insert(conn, ClientState::new(session, touched));
-        self.conns.insert(session.incarnation, conn);
+        if let Some(earlier) = self.conns.insert(session.incarnation, conn) {
+            self.forget_conn(earlier, gateway.now());
+        }
         gateway.confirm_attach(receipt, committed, &Attached { session, present, durable, from: &[] });
         self.feed(session, consuming, gateway, out);
     }
@@ -275,7 +277,7 @@ impl Edge {
     }
 
     /// Whether a connection here has this attachment.
-    fn has(&self, session: Attachment) -> bool {
+    pub(super) fn has(&self, session: Attachment) -> bool {
         let current = self.conns.get(&session.incarnation).and_then(|conn| self.clients.get(conn));
         current.is_some_and(|client| client.session == session)
     }

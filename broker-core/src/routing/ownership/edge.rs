@@ -117,7 +117,16 @@ impl Edge {
 
     /// The connection that had this attachment is gone: what was heard for it alone is not heard any more.
     pub(super) fn forget_client(&mut self, session: Attachment, now: Instant) {
-        let Some(conn) = self.conns.remove(&session.incarnation) else { return };
+        // A later connection of the session may be here already.
+        if !self.has(session) {
+            return;
+        }
+        if let Some(conn) = self.conns.remove(&session.incarnation) {
+            self.forget_conn(conn, now);
+        }
+    }
+
+    pub(super) fn forget_conn(&mut self, conn: ConnId, now: Instant) {
         let Some(client) = self.clients.remove(&conn) else { return };
         for filter in client.hears {
             self.unhear(&filter, now);
