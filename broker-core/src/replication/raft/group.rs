@@ -48,6 +48,8 @@ pub struct RaftGroup {
     recorded: Lsn,
     unsynced: VecDeque<Unsynced>,
     commits: VecDeque<Commit>,
+    /// The entries that came since it was asked, from and up to: each run in the place of all that was there from its first on.
+    appended: Vec<(Index, Index)>,
     applied: Index,
     sending: Sending,
     receiving: Option<Receiving>,
@@ -95,6 +97,7 @@ impl RaftGroup {
             recorded,
             unsynced: VecDeque::new(),
             commits,
+            appended: Vec::new(),
             applied,
             sending: Sending::default(),
             receiving: None,
@@ -121,6 +124,11 @@ impl RaftGroup {
     /// The last entry that was handed out to be applied, or that the machine held from the start.
     pub fn applied(&self) -> Index {
         self.applied
+    }
+
+    /// The last entry that it has.
+    pub fn last(&self) -> Index {
+        Index(self.raw.raft.raft_log.last_index())
     }
 
     /// Proposes an entry. It is committed when it comes out of [`RaftGroup::next_committed`] with these bytes; after a change of leader it may
@@ -232,6 +240,11 @@ impl RaftGroup {
         // It came to be needed no more: the entries came instead.
         let committed = Index(self.raw.raft.raft_log.committed);
         self.receiving.take_if(|receiving| receiving.index() <= committed);
+    }
+
+    /// The entries that were appended since it was asked last, from and up to: each run has taken the place of all that was there from its first on.
+    pub fn take_appended(&mut self) -> Vec<(Index, Index)> {
+        std::mem::take(&mut self.appended)
     }
 
     /// The next thing to be applied. The caller applies it before it asks for anything else.
@@ -382,6 +395,9 @@ impl RaftGroup {
             hard
         });
         let first = Index(entries.first().map_or(0, |entry| entry.index));
+        if let Some(last) = entries.last() {
+            self.appended.push((first, Index(last.index)));
+        }
         let recorded: Vec<LogEntry> = entries.iter().cloned().map(entry_of_raft).collect();
         self.recorded = log.turn(self.setup.group, hard, first, &recorded);
         self.raw.mut_store().append(entries);

@@ -24,6 +24,9 @@ pub(super) struct ClientState {
     pub(super) touching: ShardSet,
     /// The shards of the QoS 2 publishes that were seen on this connection and not released.
     pub(super) inbound: BTreeMap<PacketId, ShardId>,
+    /// How many PUBRELs for an identifier are not answered. A PUBLISH that uses it anew waits for that, or a PUBCOMP for the old
+    /// message would be taken for its own.
+    pub(super) releasing: BTreeMap<PacketId, u32>,
     pub(super) held: VecDeque<Held>,
     pub(super) turns: Turns,
     /// How many of its QoS 0 publishes a shard has not answered: those with RETAIN, and what came behind them.
@@ -39,10 +42,20 @@ impl ClientState {
             touched,
             touching: ShardSet::default(),
             inbound: BTreeMap::new(),
+            releasing: BTreeMap::new(),
             held: VecDeque::new(),
             turns: Turns::default(),
             unanswered_qos0: BTreeMap::new(),
             hears: BTreeSet::new(),
+        }
+    }
+
+    /// A PUBREL is answered.
+    pub(super) fn released(&mut self, id: PacketId) {
+        let count = self.releasing.get_mut(&id).expect("what is answered was counted");
+        *count -= 1;
+        if *count == 0 {
+            self.releasing.remove(&id);
         }
     }
 

@@ -185,6 +185,9 @@ impl Edge {
             let Some(client) = self.clients.get_mut(&conn) else { return };
             let Some(held) = client.held.front() else { return };
             let (shard, session) = (held.shard, held.publish.session);
+            if held.publish.inbound.is_some_and(|id| client.releasing.contains_key(&id)) {
+                return;
+            }
             if held.publish.inbound.is_some() && !client.touched.contains(shard) {
                 if client.touching.insert(shard) {
                     let op = Op::Touch { session, shard };
@@ -219,7 +222,8 @@ impl Edge {
             return;
         }
         gateway.wait_for_log(receipt.conn());
-        let gather = self.gathers.open(Gather::release(receipt, session, shards.len()));
+        *client.releasing.entry(id).or_default() += 1;
+        let gather = self.gathers.open(Gather::release(receipt, session, id, shards.len()));
         for shard in shards {
             let ticket = Ticket::Part { gather, part: Part::Release };
             self.request(shard, Op::Release { session, id }, ticket, gateway.now());
@@ -359,7 +363,12 @@ impl Edge {
         gateway: &mut Gateway,
     ) -> Option<(Attachment, ShardSet)> {
         let done = self.gathers.take_complete(gather, committed)?;
-        gateway.waited_for_log(done.receipt.conn());
+        let conn = done.receipt.conn();
+        if let (Some(id), Some(client)) = (done.released, self.clients.get_mut(&conn)) {
+            client.released(id);
+            self.let_go(conn, gateway.now());
+        }
+        gateway.waited_for_log(conn);
         gateway.confirm(done.receipt, done.committed, done.answer);
         Some((done.session, done.feeds))
     }

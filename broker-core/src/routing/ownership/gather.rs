@@ -1,6 +1,6 @@
 //! Answers that several shards make together.
 
-use crate::base::ids::{ConnId, ShardId};
+use crate::base::ids::{ConnId, PacketId, ShardId};
 use crate::codec::ReasonCode;
 use crate::replication::{Committed, Receipt};
 use crate::session::confirm::Answer;
@@ -22,7 +22,7 @@ pub(super) enum Part {
 #[derive(Debug)]
 enum Kind {
     /// PUBCOMP, and whether any shard knew the identifier.
-    Release { known: bool },
+    Release { id: PacketId, known: bool },
     /// SUBACK or UNSUBACK: the reason codes that are known.
     Reasons(Vec<Option<ReasonCode>>),
 }
@@ -44,13 +44,15 @@ pub(super) struct Done {
     pub(super) session: Attachment,
     pub(super) committed: Committed,
     pub(super) answer: Answer,
+    /// The identifier, if it is the answer to a PUBREL.
+    pub(super) released: Option<PacketId>,
     /// The shards that have a queue for the session now.
     pub(super) feeds: ShardSet,
 }
 
 impl Gather {
-    pub(super) fn release(receipt: Receipt, session: Attachment, shards: usize) -> Self {
-        let kind = Kind::Release { known: false };
+    pub(super) fn release(receipt: Receipt, session: Attachment, id: PacketId, shards: usize) -> Self {
+        let kind = Kind::Release { id, known: false };
         Gather { receipt, session, remaining: shards, kind, feeds: ShardSet::default() }
     }
 
@@ -79,7 +81,7 @@ impl Gather {
 
     /// A shard has released the identifier.
     pub(super) fn released(&mut self, was_known: bool) {
-        if let Kind::Release { known } = &mut self.kind {
+        if let Kind::Release { known, .. } = &mut self.kind {
             *known |= was_known;
         }
     }
@@ -105,16 +107,20 @@ impl Gather {
 
     fn finish(self, committed: Committed) -> Done {
         let Gather { receipt, session, kind, feeds, .. } = self;
+        let released = match &kind {
+            Kind::Release { id, .. } => Some(*id),
+            Kind::Reasons(_) => None,
+        };
         let answer = match kind {
-            Kind::Release { known: true } => Answer::Reason(ReasonCode::Success),
-            Kind::Release { known: false } => Answer::Reason(ReasonCode::PacketIdentifierNotFound),
+            Kind::Release { known: true, .. } => Answer::Reason(ReasonCode::Success),
+            Kind::Release { known: false, .. } => Answer::Reason(ReasonCode::PacketIdentifierNotFound),
             Kind::Reasons(reasons) => {
                 let known =
                     |reason: Option<ReasonCode>| reason.expect("every shard that was asked has answered");
                 Answer::Reasons(reasons.into_iter().map(known).collect())
             }
         };
-        Done { receipt, session, committed, answer, feeds }
+        Done { receipt, session, committed, answer, released, feeds }
     }
 }
 

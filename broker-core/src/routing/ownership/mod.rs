@@ -5,6 +5,7 @@
 //! survives the crash of any minority, and of all nodes at once. The protocol and the argument for it: `docs/architecture.md`.
 
 mod answers;
+mod arrivals;
 mod arriving;
 mod client;
 mod edge;

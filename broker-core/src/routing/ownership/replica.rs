@@ -1,5 +1,6 @@
 //! One replica of a shard: its part of the log, the machine, and, while it leads, what a leader does.
 
+use super::arrivals::Arrivals;
 use super::frame::Addressed;
 use super::lead::{Lead, Surroundings};
 use crate::base::ids::{NodeId, ShardId, Term};
@@ -20,8 +21,9 @@ pub(super) struct Replica {
     pub(super) group: RaftGroup,
     pub(super) machine: Machine,
     limits: QueueLimits,
-    /// When the last entry was applied, by this node's monotonic clock; `None` if none was since the node started.
-    applied_at: Option<Instant>,
+    arrivals: Arrivals,
+    /// When the last entry that was applied came, by this node's monotonic clock; `None` if that was before the node started.
+    came_at: Option<Instant>,
     lead: Option<Lead>,
     effects: Vec<Effect>,
 }
@@ -34,13 +36,15 @@ impl Replica {
         limits: QueueLimits,
     ) -> Self {
         let machine = Machine::new(shard, placement.clone());
+        let arrivals = Arrivals::new(group.last());
         Replica {
             shard,
             placement,
             group,
             machine,
             limits,
-            applied_at: None,
+            arrivals,
+            came_at: None,
             lead: None,
             effects: Vec::new(),
         }
@@ -57,11 +61,11 @@ impl Replica {
         self.lead.as_ref().filter(|lead| lead.serves()).map(Lead::term)
     }
 
-    /// Shard time, as a leader would put it into an entry: that of the last entry and what has passed since it was applied. Nobody knows that after a
+    /// Shard time, as a leader would put it into an entry: that of the last entry and what has passed since that came. Nobody knows that after a
     /// start; the wall clock has to do until an entry comes.
     pub(super) fn time(&self, now: Instant, wall: WallTime) -> WallTime {
-        match self.applied_at {
-            Some(applied_at) => self.machine.time() + now.saturating_since(applied_at),
+        match self.came_at {
+            Some(came_at) => self.machine.time() + now.saturating_since(came_at),
             None => self.machine.time().max(wall),
         }
     }
@@ -73,11 +77,20 @@ impl Replica {
         around: &Surroundings<'_>,
         out: &mut Vec<Addressed>,
     ) {
+        for run in self.group.take_appended() {
+            self.arrivals.came(run, gateway.now());
+        }
         self.follow_role(gateway);
         while let Some(commit) = self.group.next_committed() {
             match commit {
-                Commit::Machine { chunks, .. } => self.restore(&chunks),
-                Commit::Entry { term, data, .. } => self.apply(term, &data, gateway, around, out),
+                Commit::Machine { chunks, .. } => {
+                    self.restore(&chunks);
+                    self.came_at = None;
+                }
+                Commit::Entry { index, term, data } => {
+                    self.came_at = self.arrivals.take(index);
+                    self.apply(term, &data, gateway, around, out);
+                }
             }
         }
         let time = self.time(gateway.now(), gateway.wall());
@@ -125,7 +138,6 @@ impl Replica {
         let entry = local::decode_entry(data).expect("what was proposed can be read");
         let mut effects = std::mem::take(&mut self.effects);
         let verdict = self.machine.apply(&entry, &mut effects);
-        self.applied_at = Some(gateway.now());
         // Why a message was dropped must be on record, whoever of the replicas dies.
         for effect in &effects {
             if let Effect::Dropped { client_id, message, reason } = effect {
