@@ -259,7 +259,9 @@ impl Edge {
                         });
                     }
                 }
-                gateway.hub_hear(conn, &filter, shard);
+                let next = stream.hub_next;
+                stream.beginning.push((from, conn, filter));
+                self.begin_hearing(shard, next, gateway);
             }
             // Fenced: another connection has the session.
             _ => {
@@ -290,6 +292,15 @@ impl Edge {
         }
     }
 
+    /// The queue of the hub goes on with `next`: it counts for the subscriptions that begin there. What is before it they have as retained
+    /// messages, if they wanted those.
+    fn begin_hearing(&mut self, shard: ShardId, next: Option<Position>, gateway: &mut Gateway) {
+        let Some(next) = next else { return };
+        for (_, conn, filter) in self.stream(shard).beginning.extract_if(.., |(from, ..)| *from <= next) {
+            gateway.hub_hear(conn, &filter, shard);
+        }
+    }
+
     /// Messages for clean sessions, by way of the hub.
     pub(super) fn on_hub_push(
         &mut self,
@@ -309,6 +320,7 @@ impl Edge {
             if position != next {
                 continue;
             }
+            self.begin_hearing(shard, Some(position), gateway);
             next = next.next();
             let Some(message) = item.message else { continue };
             match item.tag {
@@ -322,6 +334,7 @@ impl Edge {
                 }
             }
         }
+        self.begin_hearing(shard, Some(next), gateway);
         let stream = self.stream(shard);
         stream.hub_next = Some(next);
         let Stream { tags, tags_end, .. } = stream;

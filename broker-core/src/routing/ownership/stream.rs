@@ -7,6 +7,7 @@ use crate::base::time::Instant;
 use crate::codec::packet::QoS;
 use crate::replication::{Receipt, Upstream};
 use crate::shard::{Attach, Attachment, GatewayId, Op};
+use crate::topic::TopicFilter;
 use std::collections::BTreeMap;
 
 /// What to do when the answer to a request comes.
@@ -51,6 +52,8 @@ pub(super) struct Stream {
     pub(super) hub_next: Option<Position>,
     /// What of it the shard was told is heard.
     pub(super) hub_told: Position,
+    /// Subscriptions for which the hub's queue counts from a position on that has not come yet.
+    pub(super) beginning: Vec<(Position, ConnId, TopicFilter)>,
     pub(super) tags: BTreeMap<u64, Tag>,
     /// Tags that are not needed from a position of the hub's queue on.
     pub(super) tags_end: Vec<(Position, u64)>,
@@ -66,6 +69,7 @@ impl Stream {
             applied: 0,
             hub_next: None,
             hub_told: Position(0),
+            beginning: Vec::new(),
             tags: BTreeMap::new(),
             tags_end: Vec::new(),
         }
