@@ -50,26 +50,32 @@ pub struct Summary {
 /// The tasks of `seeds` seeds from `from` on: the regressions first, then a rotation of all stories, or of
 /// `only` one.
 pub fn tasks(from: u64, seeds: u64, only: Option<&'static Story>) -> Vec<Task> {
-    let concerned = |story: &Story| only.is_none_or(|only| only.name == story.name);
-    let known = regressions::all().into_iter().filter_map(|regression| {
-        let story = stories::find(&regression.story).filter(|story| concerned(story))?;
-        Some(Task { story, seed: regression.seed, regression: true })
+    let known = known(|story| match only {
+        Some(only) => only.name == story.name,
+        None => !story.is_of_cluster(),
     });
     let fresh = (from..from.saturating_add(seeds)).map(|seed| Task {
         story: only.unwrap_or_else(|| stories::turn(seed)),
         seed,
         regression: false,
     });
-    known.chain(fresh).collect()
+    known.into_iter().chain(fresh).collect()
 }
 
-/// The tasks of `seeds` seeds from `from` on: a rotation of all stories of several nodes; none if the core can tell none.
+/// The same with the stories of several nodes.
 pub fn tasks_of_cluster(from: u64, seeds: u64) -> Vec<Task> {
-    let fresh = (from..from.saturating_add(seeds)).filter_map(|seed| {
-        let story = stories::cluster::turn(seed)?;
-        Some(Task { story, seed, regression: false })
+    let seeds = from..from.saturating_add(seeds);
+    let fresh = seeds.map(|seed| Task { story: stories::cluster::turn(seed), seed, regression: false });
+    known(Story::is_of_cluster).into_iter().chain(fresh).collect()
+}
+
+/// The regressions of these stories.
+fn known(concerned: impl Fn(&Story) -> bool) -> Vec<Task> {
+    let known = regressions::all().into_iter().filter_map(|regression| {
+        let story = stories::find(&regression.story).filter(|story| concerned(story))?;
+        Some(Task { story, seed: regression.seed, regression: true })
     });
-    fresh.collect()
+    known.collect()
 }
 
 /// Makes all runs on `jobs` threads, and tells `done` each as it ends (in no particular order).

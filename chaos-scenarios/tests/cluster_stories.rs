@@ -38,7 +38,7 @@ fn assert_hold(trials: impl Iterator<Item = Trial>) {
 
 #[test]
 fn stories_of_several_nodes_hold_and_reach_every_situation_that_needs_no_second_leader() {
-    let own = cluster::untold().iter().filter(|story| !story.name.starts_with("cluster/"));
+    let own = cluster::all().iter().filter(|story| !story.name.starts_with("cluster/"));
     let trials: Vec<Trial> = own.flat_map(|story| (0..SEEDS).map(|seed| tell(story, seed))).collect();
     let reached: BTreeSet<&str> = trials.iter().flat_map(|trial| trial.situations.keys().copied()).collect();
     assert_hold(trials.into_iter());
@@ -48,19 +48,19 @@ fn stories_of_several_nodes_hold_and_reach_every_situation_that_needs_no_second_
 
 #[test]
 fn the_swarm_of_several_nodes_holds() {
-    let swarm = &cluster::untold()[0];
+    let swarm = &cluster::all()[0];
     assert_hold((SEEDS..6 * SEEDS).map(|seed| tell(swarm, seed)));
 }
 
 #[test]
 fn stories_of_one_node_hold_on_several() {
-    let others = cluster::untold().iter().filter(|story| story.name.starts_with("cluster/"));
+    let others = cluster::all().iter().filter(|story| story.name.starts_with("cluster/"));
     assert_hold(others.flat_map(|story| (0..3).map(|seed| tell(story, seed))));
 }
 
 #[test]
 fn a_gateway_that_acknowledges_what_it_cannot_keep_is_found_out() {
-    let story = cluster::untold().iter().find(|story| story.name == "split-views").expect("it is told");
+    let story = cluster::all().iter().find(|story| story.name == "split-views").expect("it is told");
     let cluster = Relayed { acknowledges: true };
     let loses = |seed| tell_of(&cluster, story, seed).broken.iter().any(|broken| broken.name == "AckOwned");
     assert!((0..40).any(loses), "forty partitions, and what was acknowledged and not kept was never missed");
@@ -68,7 +68,7 @@ fn a_gateway_that_acknowledges_what_it_cannot_keep_is_found_out() {
 
 #[test]
 fn a_story_of_several_nodes_gives_the_same_trace_twice() {
-    for story in cluster::untold().iter().step_by(3) {
+    for story in cluster::all().iter().step_by(3) {
         let trace = |seed| -> TraceHash { tell(story, seed).trace };
         assert_eq!(trace(3), trace(3), "{}", story.name);
         assert_ne!(trace(3), trace(4), "{}", story.name);

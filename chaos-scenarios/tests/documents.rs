@@ -40,7 +40,7 @@ fn the_page_of_invariants_lists_every_checker() {
 
 #[test]
 fn the_page_of_the_simulation_lists_every_fault() {
-    let stories = stories::ALL.iter().chain(stories::cluster::untold());
+    let stories = stories::ALL.iter().chain(stories::cluster::all());
     let scenarios = stories.flat_map(|story| (0..60).map(|seed| story.scenario(seed)));
     let faults = scenarios.flat_map(|scenario| scenario.faults);
     let known: BTreeMap<&str, &str> = faults.map(|fault| (fault.kind.name(), fault.kind.about())).collect();
@@ -54,7 +54,7 @@ fn the_page_of_the_simulation_lists_every_fault() {
 #[test]
 fn the_page_of_the_simulation_lists_every_story_of_several_nodes() {
     let mut table = String::from("| story | what goes wrong in it | where it happened |\n|---|---|---|\n");
-    for story in stories::cluster::untold().iter().filter(|story| !story.name.starts_with("cluster/")) {
+    for story in stories::cluster::all().iter().filter(|story| !story.name.starts_with("cluster/")) {
         let _ = writeln!(table, "| `{}` | {} | {} |", story.name, story.about, story.source);
     }
     hold("simulation.md", "stories of a cluster", &table);

@@ -131,7 +131,7 @@ impl Story {
 
     /// Whether it is told of several nodes.
     pub fn is_of_cluster(&self) -> bool {
-        cluster::untold().iter().any(|story| story.name == self.name)
+        cluster::all().iter().any(|story| story.name == self.name)
     }
 
     /// The scenario of `seed`.
