@@ -11,6 +11,7 @@ pub mod log;
 pub mod net;
 pub mod node;
 pub mod passwd;
+pub mod peers;
 pub mod process;
 pub mod reload;
 pub mod serve;

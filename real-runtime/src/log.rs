@@ -48,7 +48,8 @@ pub struct EventLog {
 
 /// Lets a line of each kind through once in a while.
 #[derive(Debug)]
-struct Seldom<K> {
+pub(crate) struct Seldom<K> {
+    every: Duration,
     /// When the last line was written, and how many were not since.
     lines: BTreeMap<K, (Instant, u64)>,
 }
@@ -112,10 +113,15 @@ impl EventLog {
 }
 
 impl<K: Ord> Seldom<K> {
+    /// One line of each kind in `every`.
+    pub(crate) fn every(every: Duration) -> Self {
+        Seldom { every, lines: BTreeMap::new() }
+    }
+
     /// Whether a line of this kind is to be written; how many were not since the last one.
-    fn admit(&mut self, now: Instant, kind: K) -> Option<u64> {
+    pub(crate) fn admit(&mut self, now: Instant, kind: K) -> Option<u64> {
         match self.lines.get_mut(&kind) {
-            Some((at, unwritten)) if now.saturating_since(*at) < LINE_EVERY => {
+            Some((at, unwritten)) if now.saturating_since(*at) < self.every => {
                 *unwritten += 1;
                 None
             }
@@ -128,9 +134,9 @@ impl<K: Ord> Seldom<K> {
     }
 }
 
-impl<K> Default for Seldom<K> {
+impl<K: Ord> Default for Seldom<K> {
     fn default() -> Self {
-        Seldom { lines: BTreeMap::new() }
+        Seldom::every(LINE_EVERY)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values that make no sense together, or are not safe.
 
 use super::Config;
+use super::cluster;
 use super::file::Complaint;
 use broker_core::codec::PACKET_BYTES_MAX;
 use broker_core::session::feed::INFLIGHT_MOST;
@@ -19,6 +20,7 @@ const CHECKS_AT_ONCE_MOST: u64 = 1_024;
 pub(super) fn check(config: &Config) -> Result<(), Complaint> {
     check_listen(config)?;
     check_limits(config)?;
+    cluster::check(config)?;
     for (index, rule) in config.acl.iter().enumerate() {
         rule.check().map_err(|why| {
             let filter = &rule.filter;
@@ -60,7 +62,7 @@ fn check_listen(config: &Config) -> Result<(), Complaint> {
     }
 }
 
-fn is_loopback(address: &SocketAddr) -> bool {
+pub(super) fn is_loopback(address: &SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 
@@ -102,7 +104,7 @@ fn check_limits(config: &Config) -> Result<(), Complaint> {
     within("storage.segment_bytes", storage.segment_bytes, SEGMENT_BYTES_LEAST..=SEGMENT_BYTES_MOST)
 }
 
-fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), Complaint> {
+pub(super) fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), Complaint> {
     if bounds.contains(&value) {
         return Ok(());
     }
@@ -114,7 +116,7 @@ fn within(key: &str, value: u64, bounds: RangeInclusive<u64>) -> Result<(), Comp
     Err(complaint(key, format!("`{key}` cannot be {value}; {remedy}")))
 }
 
-fn complaint(key: &str, sentence: String) -> Complaint {
+pub(super) fn complaint(key: &str, sentence: String) -> Complaint {
     Complaint { key: key.to_owned(), sentence }
 }
 

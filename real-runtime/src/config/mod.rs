@@ -6,11 +6,13 @@
 
 mod acl;
 mod check;
+mod cluster;
 mod file;
 mod options;
 
 pub(crate) use acl::permissions;
 pub use acl::{AclAccess, AclAction, AclRule};
+pub use cluster::{ClusterOptions, MemberOption};
 pub use file::{Complaint, Source};
 pub use options::{markdown, template};
 
@@ -47,6 +49,9 @@ pub struct Config {
     pub storage: StorageOptions,
     /// The bounds of the broker.
     pub limits: Limits,
+    /// The cluster this node is a member of; without it, it holds everything itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterOptions>,
 }
 
 /// `durability`.
@@ -170,6 +175,7 @@ impl Default for Config {
             net: NetOptions::default(),
             storage: StorageOptions::default(),
             limits: Limits::default(),
+            cluster: None,
         }
     }
 }

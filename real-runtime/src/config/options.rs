@@ -10,14 +10,16 @@ pub(super) struct OptionDoc {
     pub(super) section: &'static str,
     /// Its name.
     pub(super) name: &'static str,
-    /// What stands in the template if the option has no default.
+    /// What stands in the template if the option has no default, or is of a section that is not there by default.
     pub(super) example: Option<&'static str>,
+    /// Whether the example is what the option is if it is left out of its section.
+    pub(super) is_default: bool,
     /// What it does, with its unit.
     pub(super) text: &'static str,
 }
 
 const fn option(section: &'static str, name: &'static str, text: &'static str) -> OptionDoc {
-    OptionDoc { section, name, example: None, text }
+    OptionDoc { section, name, example: None, is_default: true, text }
 }
 
 const fn unset(
@@ -26,7 +28,17 @@ const fn unset(
     example: &'static str,
     text: &'static str,
 ) -> OptionDoc {
-    OptionDoc { section, name, example: Some(example), text }
+    OptionDoc { section, name, example: Some(example), is_default: false, text }
+}
+
+/// An option of a section that is not there by default; it has a default where the section is.
+const fn inside(
+    section: &'static str,
+    name: &'static str,
+    default: &'static str,
+    text: &'static str,
+) -> OptionDoc {
+    OptionDoc { section, name, example: Some(default), is_default: true, text }
 }
 
 /// Every option, in the order of the documentation.
@@ -199,6 +211,60 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "Bytes of a client identifier; a longer one is refused with 0x85 (v3.1.1: 0x02). At least 23.",
     ),
     unset(
+        "cluster",
+        "name",
+        "\"lab\"",
+        "The name of the cluster, the same on all members: up to 64 letters, digits, '-', '_' and '.'. A member of a cluster of \
+         another name is turned away.",
+    ),
+    unset(
+        "cluster",
+        "node",
+        "1",
+        "The number of this node among the members, from 1. It belongs to the data: a node that has lost its data must come \
+         back under a new number.",
+    ),
+    unset(
+        "cluster",
+        "listen",
+        "\"127.0.0.1:7001\"",
+        "The address to listen on for the other members. Without `secret_file` only a loopback address is accepted.",
+    ),
+    unset(
+        "cluster",
+        "members",
+        "[{ node = 1, address = \"127.0.0.1:7001\" }, { node = 2, address = \"127.0.0.1:7002\" }, { node = 3, address = \"127.0.0.1:7003\" }]",
+        "All members, this node too, each with its number and the address where the others reach it; the same on all members. \
+         Addresses may change between starts, who is a member may not: it is part of the data.",
+    ),
+    unset(
+        "cluster",
+        "secret_file",
+        "\"./cluster-secret\"",
+        "A file with at least 16 bytes, better 32 random ones, that all members have and nobody else. Members prove to each other \
+         that they know it, without sending it. It does not encrypt what they send each other.",
+    ),
+    inside(
+        "cluster",
+        "shards",
+        "16",
+        "How many parts the topics and sessions are divided into, from 1 to 64; the same on all members, and for ever.",
+    ),
+    inside(
+        "cluster",
+        "replicas",
+        "3",
+        "How many members hold each part; all of them if they are fewer. An acknowledgement waits for the disks of more than half \
+         of them. The same on all members, and for ever.",
+    ),
+    inside(
+        "cluster",
+        "queue_bytes_max",
+        "67108864",
+        "Bytes that may wait to be sent to one member; beyond it the link with that member is closed, and what matters is sent anew \
+         on the next one.",
+    ),
+    unset(
         "acl",
         "user",
         "\"sensor-*\"",
@@ -230,6 +296,10 @@ const SECTIONS: &[(&str, &str)] = &[
     ("storage", "The write-ahead log."),
     ("limits", "The bounds of the broker. Each one is answered and counted when it is reached."),
     (
+        "cluster",
+        "The cluster that this node is a member of. Without this section a node holds everything itself.",
+    ),
+    (
         "acl",
         "Who may publish and subscribe where. One [[acl]] table is one rule; the first rule that matches decides, and if \
          none does the answer is no. Without any rule everything is allowed. A will counts as a publish.",
@@ -253,6 +323,7 @@ pub fn template() -> String {
         match *section {
             "" => {}
             "acl" => out.push_str("# [[acl]]\n"),
+            "cluster" => out.push_str("# [cluster]\n"),
             section => writeln!(out, "[{section}]").expect("a String takes everything"),
         }
         for option in OPTIONS.iter().filter(|option| option.section == *section) {
@@ -283,8 +354,8 @@ pub fn markdown() -> String {
             .expect("a String takes everything");
         for option in OPTIONS.iter().filter(|option| option.section == *section) {
             let value = match option.example {
-                Some(example) => format!("not set, e.g. `{example}`"),
-                None => format!("`{}`", value(option)),
+                Some(example) if !option.is_default => format!("not set, e.g. `{example}`"),
+                _ => format!("`{}`", value(option)),
             };
             writeln!(out, "| `{}` | {value} | {} |", option.name, option.text)
                 .expect("a String takes everything");
@@ -354,7 +425,7 @@ mod tests {
         let uncommented: String = template()
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains(". ") || rest == "[[acl]]" => rest,
+                Some(rest) if rest.contains(" = ") && !rest.contains(". ") || rest.starts_with('[') => rest,
                 _ => line,
             })
             .flat_map(|line| [line, "\n"])
@@ -363,6 +434,16 @@ mod tests {
         assert_eq!(parsed.acl.len(), 1);
         assert!(parsed.acl[0].user.is_some() && parsed.acl[0].client.is_some());
         assert!(parsed.password_file.is_some());
+        assert_eq!(parsed.check(), Ok(()));
+        // What stands there for options that have a default is that default.
+        let cluster = parsed.cluster.expect("it is among the examples");
+        let left_out: String = toml::to_string(&cluster)
+            .expect("TOML")
+            .lines()
+            .filter(|line| !["shards", "replicas", "queue_bytes_max"].iter().any(|name| line.starts_with(name)))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        assert_eq!(toml::from_str(&left_out), Ok(cluster));
     }
 
     #[test]

@@ -8,15 +8,17 @@
 //!   sockets ─► LinkTask ─┼─► core.handle ─► Turns: core.drain ─► Storage ─► reports ─► core.handle
 //!   sockets ─► LinkTask ─┘                     └─► questions to the gatekeeper
 //! ```
-//! No message passes through a channel or wakes a task of its own.
+//! The connections with other members of a cluster are two more kinds of socket, treated alike ([`peers`]). No message passes through a channel or wakes a task of its own.
 
 mod auth;
 mod link;
 mod outbox;
+mod peers;
 mod scratch;
 mod turn;
 
 pub use auth::{Authenticator, CheckBounds};
+pub use peers::Membership;
 pub use turn::Turns;
 
 use crate::auth::Passwords;
@@ -26,11 +28,13 @@ use crate::net::Stream;
 use crate::storage::{Storage, StorageError};
 use auth::ask;
 use broker_core::auth::{Credentials, Decision};
+use broker_core::event::Event;
 use broker_core::face::{Broker, Input, Output};
 use broker_core::ids::ConnId;
 use broker_core::time::Instant;
 use bytes::Bytes;
 use link::{Link, LinkTask};
+use peers::Peers;
 use scratch::Scratch;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -97,6 +101,7 @@ pub struct Node<S> {
     idle: bool,
     outputs: Vec<Output>,
     touched: Vec<Rc<Link<S>>>,
+    peers: Peers<S>,
     questions: Vec<(ConnId, Credentials)>,
 }
 
@@ -124,6 +129,7 @@ impl<S: Stream> Node<S> {
             idle: false,
             outputs: Vec::new(),
             touched: Vec::new(),
+            peers: Peers::default(),
             questions: Vec::new(),
         }))
     }
@@ -223,8 +229,9 @@ impl<S: Stream> Node<S> {
             self.turn_waker.clone_from(context.waker());
         }
         let reports = self.storage.poll(context)?;
-        if !self.stalled.is_empty() && !self.storage.is_full() {
+        if !self.storage.is_full() {
             self.stalled.drain(..).for_each(|link| link.resume());
+            self.peers.resume();
         }
         let now = self.clock.now();
         let due = self.deadline().is_some_and(|deadline| deadline <= now);
@@ -277,11 +284,16 @@ impl<S: Stream> Node<S> {
                     link.set_reading(on);
                 }
             }
-            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
+            Output::SendPeer { peer, frame } => self.send_peer(peer, frame),
             Output::Authenticate { conn, credentials } => self.questions.push((conn, credentials)),
             Output::Persist { write, records, urgent } => self.storage.persist(write, records, urgent),
             Output::Snapshot(snapshot) => self.storage.snapshot(snapshot),
-            Output::Event(event) => self.events.write(now, &event),
+            Output::Event(event) => {
+                if let Event::LeaderKnown { shard, .. } = event {
+                    self.peers.leader_known(shard);
+                }
+                self.events.write(now, &event);
+            }
         }
     }
 
@@ -294,6 +306,7 @@ impl<S: Stream> Node<S> {
             }
         }
         self.touched = touched;
+        self.flush_peers();
     }
 }
 

@@ -1,0 +1,302 @@
+//! The other members of the cluster, as this node is connected to them.
+//!
+//! ```text
+//!            one direction opens           the other opens: PeerUp
+//!   apart ─────────────────────► half ────────────────────────────► up
+//!     ▲                            │ it ends                         │
+//!     └────────────────────────────┴─────────────────────────────────┘
+//!                                      either ends: both are closed, what is queued is dropped, PeerDown
+//! ```
+//!
+//! What arrives is read only while both directions are open, so a frame never comes before its `PeerUp`, and a connection belongs to one
+//! time of being up on both sides. Both directions are of the same life of the member: one of a later life ends those of
+//! the earlier.
+
+mod connect;
+mod incoming;
+mod log;
+mod outgoing;
+
+pub use connect::Membership;
+
+use super::{Node, SharedNode};
+use crate::net::Stream;
+use crate::peers::frames::TooLong;
+use crate::peers::handshake::{HandshakeError, Peer};
+use broker_core::face::Input;
+use broker_core::ids::{NodeId, ShardId};
+use bytes::Bytes;
+use incoming::Incoming;
+use log::PeerLog;
+use outgoing::Outgoing;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+/// All other members.
+pub(super) struct Peers<S> {
+    members: BTreeMap<NodeId, Member<S>>,
+    queue_bytes_max: usize,
+    last_link: u64,
+    /// Connections that the current turn writes to.
+    touched: Vec<Rc<Outgoing<S>>>,
+    /// Tasks that do not read until the disk has caught up.
+    stalled: Vec<Waker>,
+    log: PeerLog,
+    /// The shards whose leader is not known yet, until all are.
+    leaderless: BTreeSet<ShardId>,
+    waits_for_leaders: Waker,
+}
+
+/// One of them.
+struct Member<S> {
+    /// The highest life that was seen of it.
+    life: u64,
+    outgoing: Option<Rc<Outgoing<S>>>,
+    incoming: Option<Rc<Incoming<S>>>,
+}
+
+/// One connection to or from a member; no two have the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LinkId {
+    peer: NodeId,
+    number: u64,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum Ending {
+    Closed,
+    Failed(io::Error),
+    Silent,
+    QueueFull { bytes: usize },
+    TooLong(TooLong),
+    Spoke,
+    Replaced,
+    StartedAnew,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Closed => f.write_str("it closed the connection"),
+            Ending::Failed(error) => error.fmt(f),
+            Ending::Silent => write!(f, "nothing came for {} ms", incoming::SILENCE_MAX.as_millis()),
+            Ending::QueueFull { bytes } => write!(
+                f,
+                "it does not take what is sent as fast as it is made, and {bytes} bytes more do not fit \
+                 `cluster.queue_bytes_max`"
+            ),
+            Ending::TooLong(error) => write!(f, "there was {error}"),
+            Ending::Spoke => f.write_str("it said something where it is to listen"),
+            Ending::Replaced => f.write_str("it has connected anew"),
+            Ending::StartedAnew => f.write_str("it was started anew"),
+        }
+    }
+}
+
+impl<S> Default for Peers<S> {
+    fn default() -> Self {
+        Peers {
+            members: BTreeMap::new(),
+            queue_bytes_max: 0,
+            last_link: 0,
+            touched: Vec::new(),
+            stalled: Vec::new(),
+            log: PeerLog::default(),
+            leaderless: BTreeSet::new(),
+            waits_for_leaders: Waker::noop().clone(),
+        }
+    }
+}
+
+impl<S> Peers<S> {
+    fn next_link(&mut self, peer: NodeId) -> LinkId {
+        self.last_link += 1;
+        LinkId { peer, number: self.last_link }
+    }
+
+    /// The highest life that was seen of a member.
+    fn life(&self, peer: NodeId) -> u64 {
+        self.members.get(&peer).map_or(0, |member| member.life)
+    }
+
+    /// Goes on reading: the disk has caught up.
+    pub(super) fn resume(&mut self) {
+        self.stalled.drain(..).for_each(Waker::wake);
+    }
+
+    /// Somebody leads this shard, and this node knows who.
+    pub(super) fn leader_known(&mut self, shard: ShardId) {
+        if self.leaderless.remove(&shard) && self.leaderless.is_empty() {
+            self.waits_for_leaders.wake_by_ref();
+        }
+    }
+}
+
+impl<S> Member<S> {
+    fn is_up(&self) -> bool {
+        self.outgoing.is_some() && self.incoming.is_some()
+    }
+}
+
+impl<S: Stream> Member<S> {
+    fn close_outgoing(&mut self) {
+        if let Some(link) = self.outgoing.take() {
+            link.close();
+        }
+    }
+
+    fn close_incoming(&mut self) {
+        if let Some(link) = self.incoming.take() {
+            link.close();
+        }
+    }
+
+    /// Closes the connection with this number, and the other one with it if both were open. False if it is not there any more.
+    fn end(&mut self, number: u64) -> bool {
+        let is_outgoing = self.outgoing.as_ref().is_some_and(|link| link.id().number == number);
+        let is_incoming = self.incoming.as_ref().is_some_and(|link| link.id().number == number);
+        if is_outgoing || is_incoming {
+            // If only one was open, closing the other does nothing.
+            self.close_outgoing();
+            self.close_incoming();
+        }
+        is_outgoing || is_incoming
+    }
+}
+
+impl<S: Stream> Node<S> {
+    /// Ends when this member of a cluster has once known a leader for every shard.
+    pub async fn leaders_known(shared: &SharedNode<S>) {
+        poll_fn(|context| {
+            let peers = &mut shared.borrow_mut().peers;
+            if peers.leaderless.is_empty() {
+                return Poll::Ready(());
+            }
+            peers.waits_for_leaders.clone_from(context.waker());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Sends a frame at the end of the turn; lost if the member is not connected.
+    pub(super) fn send_peer(&mut self, peer: NodeId, frame: Bytes) {
+        let peers = &mut self.peers;
+        let member = peers.members.get(&peer).expect("the core and the links were told the same members");
+        let Some(link) = member.outgoing.as_ref().filter(|_| member.is_up()) else { return };
+        match link.push(&frame, peers.queue_bytes_max) {
+            Ok(true) => peers.touched.push(link.clone()),
+            Ok(false) => {}
+            Err(ending) => {
+                let id = link.id();
+                self.link_ended(id, &ending);
+            }
+        }
+    }
+
+    /// Writes to each member what the turn has for it.
+    pub(super) fn flush_peers(&mut self) {
+        let mut touched = std::mem::take(&mut self.peers.touched);
+        for link in touched.drain(..) {
+            if let Err(ending) = link.flush() {
+                self.link_ended(link.id(), &ending);
+            }
+        }
+        self.peers.touched = touched;
+    }
+
+    fn frame_arrived(&mut self, peer: NodeId, frame: Bytes) {
+        self.handle(Input::PeerFrame { peer, frame });
+    }
+
+    /// This node dialled `peer`, and was let in. False if that came too late to be of use.
+    fn outgoing_opened(&mut self, peer: Peer, link: &Rc<Outgoing<S>>) -> bool {
+        if !self.note_life(peer) {
+            return false;
+        }
+        if let Some(member) = self.peers.members.get_mut(&peer.node) {
+            debug_assert!(member.outgoing.is_none(), "one dials at a time");
+            member.outgoing = Some(link.clone());
+        }
+        self.up_if_both(peer.node);
+        true
+    }
+
+    /// `peer` dialled this node, and was let in. False if that came too late to be of use.
+    fn incoming_opened(&mut self, peer: Peer, link: &Rc<Incoming<S>>) -> bool {
+        if !self.note_life(peer) {
+            return false;
+        }
+        // It would not dial if it had not given the other one up.
+        let old = self.peers.members.get(&peer.node).and_then(|member| member.incoming.as_ref());
+        if let Some(old) = old.map(|link| link.id()) {
+            let is_up = self.peers.members.get(&peer.node).is_some_and(Member::is_up);
+            match self.peers.members.get_mut(&peer.node) {
+                Some(member) if !is_up => member.close_incoming(),
+                _ => self.link_ended(old, &Ending::Replaced),
+            }
+        }
+        if let Some(member) = self.peers.members.get_mut(&peer.node) {
+            member.incoming = Some(link.clone());
+        }
+        self.up_if_both(peer.node);
+        true
+    }
+
+    /// Sees to it that all connections with a member are of its latest life. False if this one is of an earlier.
+    fn note_life(&mut self, peer: Peer) -> bool {
+        let Some(member) = self.peers.members.get_mut(&peer.node) else { return false };
+        if peer.life <= member.life {
+            return peer.life == member.life;
+        }
+        member.life = peer.life;
+        let was_up = member.is_up();
+        member.close_outgoing();
+        member.close_incoming();
+        if was_up {
+            self.down(peer.node, &Ending::StartedAnew);
+        }
+        true
+    }
+
+    fn up_if_both(&mut self, peer: NodeId) {
+        let Some(member) = self.peers.members.get(&peer).filter(|member| member.is_up()) else { return };
+        if let Some(incoming) = &member.incoming {
+            incoming.begin();
+        }
+        self.peers.log.up(self.clock.now(), peer);
+        self.handle(Input::PeerUp { peer });
+    }
+
+    /// A connection is of no more use.
+    fn link_ended(&mut self, link: LinkId, ending: &Ending) {
+        let Some(member) = self.peers.members.get_mut(&link.peer) else { return };
+        let was_up = member.is_up();
+        if member.end(link.number) && was_up {
+            self.down(link.peer, ending);
+        }
+    }
+
+    fn down(&mut self, peer: NodeId, ending: &Ending) {
+        self.peers.log.down(self.clock.now(), peer, ending);
+        self.handle(Input::PeerDown { peer });
+    }
+
+    fn cannot_reach(&mut self, peer: NodeId, address: SocketAddr, error: &HandshakeError) {
+        self.peers.log.cannot_reach(self.clock.now(), peer, address, error);
+    }
+
+    fn turned_away(&mut self, from: SocketAddr, error: &HandshakeError) {
+        let who = match error {
+            // Whoever says that it is a member is one kind of line; the others are one kind together.
+            HandshakeError::Refused { who, .. } => who.filter(|who| self.peers.members.contains_key(who)),
+            _ => None,
+        };
+        self.peers.log.turned_away(self.clock.now(), who, from, error);
+    }
+}
