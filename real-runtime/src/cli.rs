@@ -7,6 +7,8 @@ use std::path::PathBuf;
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
+    /// Run a cluster on this machine.
+    Dev(DevArgs),
     /// Serve MQTT.
     Serve(ServeArgs),
     /// Edit a password file.
@@ -27,7 +29,33 @@ pub struct ServeArgs {
     pub listen: Vec<SocketAddr>,
     /// The data folder, instead of the configured one.
     pub data: Option<PathBuf>,
+    /// Whether to stop when standard input ends.
+    pub until_stdin_ends: bool,
 }
+
+/// `quorate dev`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DevArgs {
+    /// How many nodes.
+    pub nodes: u16,
+    /// The MQTT port of the first node; the others have those after it.
+    pub port: u16,
+    /// The folder of all nodes.
+    pub data: PathBuf,
+    /// Whether a node that ends is started again.
+    pub restart: bool,
+}
+
+impl Default for DevArgs {
+    fn default() -> Self {
+        DevArgs { nodes: 3, port: 1883, data: PathBuf::from("./quorate-dev"), restart: true }
+    }
+}
+
+/// Nodes that one machine can be asked for.
+const DEV_NODES_MAX: i64 = 16;
+/// The highest port of a first node: above it are the other nodes' ports, and those for members.
+const DEV_PORT_MAX: i64 = 65_000;
 
 /// `quorate passwd`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,10 +78,13 @@ pub fn parse() -> Request {
 fn command() -> Command {
     Command::new("quorate")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A durable MQTT 3.1.1 and 5.0 broker. Without a command it serves, with the defaults.")
-        .args(serve_args())
-        .args_conflicts_with_subcommands(true)
-        .subcommand(Command::new("serve").about("Serve MQTT").args(serve_args()))
+        .about("A durable MQTT 3.1.1 and 5.0 broker. Without a command it runs a cluster of three nodes on this machine.")
+        .subcommand(
+            Command::new("dev")
+                .about("Run a cluster on this machine, to try it: each node a process, one of which can be killed")
+                .args(dev_args()),
+        )
+        .subcommand(Command::new("serve").about("Serve MQTT: a node alone, or a member of a cluster").args(serve_args()))
         .subcommand(
             Command::new("passwd")
                 .about("Set a user's password in a password file, or remove the user")
@@ -69,7 +100,28 @@ fn command() -> Command {
         )
 }
 
-fn serve_args() -> [Arg; 3] {
+fn dev_args() -> [Arg; 4] {
+    [
+        Arg::new("nodes")
+            .long("nodes")
+            .value_name("N")
+            .value_parser(value_parser!(u16).range(1..=DEV_NODES_MAX))
+            .help("How many nodes; 3 if left out"),
+        Arg::new("port")
+            .long("port")
+            .value_name("FIRST")
+            .value_parser(value_parser!(u16).range(1..=DEV_PORT_MAX))
+            .help("The MQTT port of the first node, 1883 if left out; the others follow, and 100 above are those for members"),
+        Arg::new("data")
+            .long("data")
+            .value_name("DIR")
+            .value_parser(value_parser!(PathBuf))
+            .help("The folder of all nodes, ./quorate-dev if left out; kept between runs"),
+        flag("no-restart", "Do not start a node again that has ended"),
+    ]
+}
+
+fn serve_args() -> [Arg; 4] {
     let path = value_parser!(PathBuf);
     [
         Arg::new("config")
@@ -88,6 +140,10 @@ fn serve_args() -> [Arg; 3] {
             .value_name("DIR")
             .value_parser(path)
             .help("Keep the data in this folder instead of the configured one"),
+        flag(
+            "until-stdin-ends",
+            "Stop when standard input ends, a pipe of the program that starts this one: so it does not outlive that",
+        ),
     ]
 }
 
@@ -104,8 +160,19 @@ fn request(matches: &clap::ArgMatches) -> Request {
             delete: matches.get_flag("delete"),
         }),
         Some(("config", matches)) => Request::Config { markdown: matches.get_flag("markdown") },
+        Some(("dev", matches)) => Request::Dev(dev(matches)),
         Some((_, matches)) => Request::Serve(serve(matches)),
-        None => Request::Serve(serve(matches)),
+        None => Request::Dev(DevArgs::default()),
+    }
+}
+
+fn dev(matches: &clap::ArgMatches) -> DevArgs {
+    let default = DevArgs::default();
+    DevArgs {
+        nodes: matches.get_one::<u16>("nodes").copied().unwrap_or(default.nodes),
+        port: matches.get_one::<u16>("port").copied().unwrap_or(default.port),
+        data: matches.get_one::<PathBuf>("data").cloned().unwrap_or(default.data),
+        restart: !matches.get_flag("no-restart"),
     }
 }
 
@@ -114,12 +181,13 @@ fn serve(matches: &clap::ArgMatches) -> ServeArgs {
         config: matches.get_one::<PathBuf>("config").cloned(),
         listen: matches.get_many::<SocketAddr>("listen").into_iter().flatten().copied().collect(),
         data: matches.get_one::<PathBuf>("data").cloned(),
+        until_stdin_ends: matches.get_flag("until-stdin-ends"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PasswdArgs, PathBuf, Request, ServeArgs, command, request};
+    use super::{DevArgs, PasswdArgs, PathBuf, Request, ServeArgs, command, request};
 
     fn parse(line: &str) -> Request {
         request(&command().try_get_matches_from(line.split(' ')).expect("a valid line"))
@@ -131,23 +199,33 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_start_serves_with_the_defaults() {
-        assert_eq!(parse("quorate"), Request::Serve(ServeArgs::default()));
+    fn a_bare_start_is_a_cluster_and_a_bare_serve_a_node_alone() {
+        assert_eq!(parse("quorate"), Request::Dev(DevArgs::default()));
+        assert_eq!(parse("quorate dev"), Request::Dev(DevArgs::default()));
         assert_eq!(parse("quorate serve"), Request::Serve(ServeArgs::default()));
     }
 
     #[test]
-    fn serve_takes_its_options_with_and_without_its_name() {
+    fn dev_takes_its_options() {
+        let expected = DevArgs { nodes: 5, port: 2000, data: PathBuf::from("d"), restart: false };
+        assert_eq!(parse("quorate dev --nodes 5 --port 2000 --data d --no-restart"), Request::Dev(expected));
+        for wrong in ["--nodes 0", "--nodes 17", "--port 0", "--port 65001"] {
+            let line = format!("quorate dev {wrong}");
+            assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn serve_takes_its_options() {
         let expected = Request::Serve(ServeArgs {
             config: Some(PathBuf::from("q.toml")),
             listen: vec!["127.0.0.1:1".parse().expect("v4"), "[::1]:2".parse().expect("v6")],
             data: Some(PathBuf::from("d")),
+            until_stdin_ends: true,
         });
-        assert_eq!(
-            parse("quorate serve --config q.toml --listen 127.0.0.1:1 --listen [::1]:2 --data d"),
-            expected
-        );
-        assert_eq!(parse("quorate --config q.toml --listen 127.0.0.1:1 --listen [::1]:2 --data d"), expected);
+        let line =
+            "quorate serve --config q.toml --listen 127.0.0.1:1 --listen [::1]:2 --data d --until-stdin-ends";
+        assert_eq!(parse(line), expected);
     }
 
     #[test]

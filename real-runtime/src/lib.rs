@@ -2,9 +2,11 @@
 
 pub mod accept;
 pub mod auth;
+pub mod belongs;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod disk;
 pub mod failure;
 pub mod log;

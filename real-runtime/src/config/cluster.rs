@@ -132,7 +132,9 @@ fn check_members(cluster: &ClusterOptions) -> Result<(), Complaint> {
             return refuse(format!("node {node} is listed twice; give each member its own number"));
         }
         if address.port() == 0 || address.ip().is_unspecified() {
-            return refuse(format!("node {node} cannot be reached at {address}; give the address and port it listens on"));
+            return refuse(format!(
+                "node {node} cannot be reached at {address}; give the address and port it listens on"
+            ));
         }
         if !addresses.insert(*address) {
             return refuse(format!("{address} is listed twice; give each member its own address"));
@@ -148,7 +150,8 @@ fn check_members(cluster: &ClusterOptions) -> Result<(), Complaint> {
         ));
     }
     if cluster.listen.port() == 0 {
-        let sentence = "`cluster.listen` cannot have port 0; take the port that `cluster.members` names".to_owned();
+        let sentence =
+            "`cluster.listen` cannot have port 0; take the port that `cluster.members` names".to_owned();
         return Err(complaint("cluster.listen", sentence));
     }
     Ok(())
@@ -186,8 +189,7 @@ mod tests {
     use super::{Config, check};
 
     const CLUSTER: &str = "[cluster]\nname = \"lab\"\nnode = 1\nlisten = \"127.0.0.1:7001\"\n";
-    const MEMBERS: &str =
-        "members = [{ node = 1, address = \"127.0.0.1:7001\" }, { node = 2, address = \"127.0.0.1:7002\" }]\n";
+    const MEMBERS: &str = "members = [{ node = 1, address = \"127.0.0.1:7001\" }, { node = 2, address = \"127.0.0.1:7002\" }]\n";
 
     fn config(text: &str) -> Config {
         toml::from_str(text).unwrap_or_else(|error| panic!("{error}"))
@@ -252,7 +254,9 @@ mod tests {
         let (key, sentence) = refusal("127.0.0.1:7002", "192.0.2.1:7002");
         assert!(key == "cluster.members" && sentence.contains("it could be anybody"), "{sentence}");
         let text = [CLUSTER, MEMBERS, "secret_file = \"s\"\n"].concat();
-        let open = text.replace("listen = \"127.0.0.1", "listen = \"0.0.0.0").replace("127.0.0.1:7002", "192.0.2.1:7002");
+        let open = text
+            .replace("listen = \"127.0.0.1", "listen = \"0.0.0.0")
+            .replace("127.0.0.1:7002", "192.0.2.1:7002");
         assert_eq!(check(&config(&open)), Ok(()));
     }
 

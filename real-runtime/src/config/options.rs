@@ -440,7 +440,9 @@ mod tests {
         let left_out: String = toml::to_string(&cluster)
             .expect("TOML")
             .lines()
-            .filter(|line| !["shards", "replicas", "queue_bytes_max"].iter().any(|name| line.starts_with(name)))
+            .filter(|line| {
+                !["shards", "replicas", "queue_bytes_max"].iter().any(|name| line.starts_with(name))
+            })
             .flat_map(|line| [line, "\n"])
             .collect();
         assert_eq!(toml::from_str(&left_out), Ok(cluster));

@@ -14,7 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
 
 /// A handshake takes no longer, connecting included.
@@ -46,13 +46,9 @@ pub struct Membership {
 }
 
 impl<S: Stream> Node<S> {
-    /// Connects this node with the other members, over `net` and through `listener`, from now on. The tasks never end by themselves.
-    pub fn join<N>(
-        shared: &SharedNode<S>,
-        net: &N,
-        listener: N::Listener,
-        membership: Membership,
-    ) -> Vec<JoinHandle<()>>
+    /// Connects this node with the other members, over `net` and through `listener`, from now on, for as long as its thread runs: also while
+    /// it stops, for what its clients were promised may need the others.
+    pub fn join<N>(shared: &SharedNode<S>, net: &N, listener: N::Listener, membership: Membership)
     where
         N: Net<Stream = S> + Clone + 'static,
     {
@@ -69,14 +65,13 @@ impl<S: Stream> Node<S> {
             ..Peers::default()
         };
         let us = Rc::new(identity);
-        let mut tasks = vec![spawn_local(let_in(listener, shared.clone(), us.clone()))];
+        spawn_local(let_in(listener, shared.clone(), us.clone()));
         for (peer, address) in others {
             let rng = rng.fork(&peer.to_string());
             let dialler =
                 Dialler { net: net.clone(), node: shared.clone(), us: us.clone(), peer, address, rng };
-            tasks.push(spawn_local(dialler.run()));
+            spawn_local(dialler.run());
         }
-        tasks
     }
 }
 

@@ -1,0 +1,235 @@
+//! The folder of a cluster on this machine:
+//!
+//! ```text
+//! DIR/secret                 random, made at the first start, readable by its owner only
+//! DIR/node-1/quorate.toml    written at each start
+//! DIR/node-1/data/           the node's log
+//! DIR/node-2/...
+//! ```
+
+use crate::cli::DevArgs;
+use crate::failure::Failure;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// From a node's port for clients to that for members.
+const MEMBER_PORTS_ABOVE: u16 = 100;
+/// A node that is asked to stop closes its clients within this time, in milliseconds.
+const SHUTDOWN_TIMEOUT_MS: i64 = 3_000;
+/// Clients of one node: as many as a machine lets a process have that is not set up for a broker.
+const CONNECTIONS_MAX: i64 = 900;
+const SECRET: &str = "secret";
+const NODE_PREFIX: &str = "node-";
+
+/// A node that is to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Node {
+    pub(super) number: u16,
+    pub(super) config: PathBuf,
+}
+
+/// Makes the folder what `args` ask for, if that can be.
+pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
+    let shown = args.data.display();
+    let cannot = |error: io::Error| {
+        Failure::run(format!("cannot prepare the folder {shown}: {error}; choose another one with --data"))
+    };
+    let folder = std::path::absolute(&args.data).map_err(cannot)?;
+    let found = nodes_in(&folder).map_err(cannot)?;
+    if !found.is_empty() && found != (1..=args.nodes).collect() {
+        return Err(Failure::run(format!(
+            "the data in {shown} is that of a cluster of {} nodes, and cannot be that of {}; give --nodes {}, or another folder with \
+             --data",
+            found.len(),
+            args.nodes,
+            found.len()
+        )));
+    }
+    check_ports(args)?;
+    let mut private = DirBuilder::new();
+    private.recursive(true).mode(0o700);
+    private.create(&folder).map_err(cannot)?;
+    make_secret(&folder).map_err(cannot)?;
+    let mut nodes = Vec::new();
+    for number in 1..=args.nodes {
+        let own = folder.join(format!("{NODE_PREFIX}{number}"));
+        private.create(&own).map_err(cannot)?;
+        let config = own.join("quorate.toml");
+        let text = configuration(args, &folder, number).map_err(cannot)?;
+        fs::write(&config, text).map_err(cannot)?;
+        nodes.push(Node { number, config });
+    }
+    Ok(nodes)
+}
+
+fn clients_address(args: &DevArgs, number: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, args.port + number - 1).into()
+}
+
+fn members_address(args: &DevArgs, number: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, args.port + MEMBER_PORTS_ABOVE + number - 1).into()
+}
+
+/// The nodes that have a folder there.
+fn nodes_in(folder: &Path) -> io::Result<BTreeSet<u16>> {
+    let mut nodes = BTreeSet::new();
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(nodes),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(NODE_PREFIX));
+        nodes.extend(number.and_then(|number| number.parse::<u16>().ok()));
+    }
+    Ok(nodes)
+}
+
+/// A node would find it out, too, but only after the others were started.
+fn check_ports(args: &DevArgs) -> Result<(), Failure> {
+    for number in 1..=args.nodes {
+        for address in [clients_address(args, number), members_address(args, number)] {
+            let Err(error) = TcpListener::bind(address) else { continue };
+            let why = match error.kind() {
+                io::ErrorKind::AddrInUse => "another program uses it; stop that program, or".to_owned(),
+                io::ErrorKind::PermissionDenied => "permission denied;".to_owned(),
+                _ => format!("{error};"),
+            };
+            return Err(Failure::run(format!(
+                "cannot listen on {address} for node {number}: {why} choose other ports with --port"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the secret, if there is none: whole, or not at all.
+fn make_secret(folder: &Path) -> io::Result<()> {
+    let path = folder.join(SECRET);
+    if path.try_exists()? {
+        return Ok(());
+    }
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    let text = bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    });
+    let temporary = folder.join("secret.new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}
+
+fn configuration(args: &DevArgs, folder: &Path, number: u16) -> io::Result<String> {
+    let path = |path: PathBuf| {
+        let text = path.to_str().ok_or_else(|| io::Error::other("its name is not UTF-8"))?;
+        Ok::<_, io::Error>(Value::from(text))
+    };
+    let members = (1..=args.nodes).map(|node| {
+        let address = Value::from(members_address(args, node).to_string());
+        Value::from(Table::from_iter([
+            ("node".to_owned(), Value::from(i64::from(node))),
+            ("address".to_owned(), address),
+        ]))
+    });
+    let cluster = Table::from_iter([
+        ("name".to_owned(), Value::from("dev")),
+        ("node".to_owned(), Value::from(i64::from(number))),
+        ("listen".to_owned(), Value::from(members_address(args, number).to_string())),
+        ("members".to_owned(), Value::Array(members.collect())),
+        ("secret_file".to_owned(), path(folder.join(SECRET))?),
+    ]);
+    let net = Table::from_iter([("shutdown_timeout_ms".to_owned(), Value::from(SHUTDOWN_TIMEOUT_MS))]);
+    let limits = Table::from_iter([("connections_max".to_owned(), Value::from(CONNECTIONS_MAX))]);
+    let config = Table::from_iter([
+        ("listen".to_owned(), Value::from(vec![clients_address(args, number).to_string()])),
+        ("data".to_owned(), path(folder.join(format!("{NODE_PREFIX}{number}")).join("data"))?),
+        ("limits".to_owned(), Value::from(limits)),
+        ("net".to_owned(), Value::from(net)),
+        ("cluster".to_owned(), Value::from(cluster)),
+    ]);
+    Ok(format!("# Written anew by `quorate dev` at each start.\n{config}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DevArgs, Ipv4Addr, Node, TcpListener, prepare};
+    use crate::config::Config;
+    use crate::peers::Secret;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    /// Ports that were free a moment ago.
+    fn args(folder: &Path, nodes: u16) -> DevArgs {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = listener.local_addr().expect("bound").port().min(65_000);
+        DevArgs { nodes, port, data: folder.join("dev"), restart: true }
+    }
+
+    fn config(node: &Node) -> Config {
+        let text = fs::read_to_string(&node.config).expect("it was written");
+        toml::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn each_node_gets_a_configuration_that_is_accepted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let args = args(folder.path(), 3);
+        let nodes = prepare(&args).expect("free ports");
+        assert_eq!(nodes.iter().map(|node| node.number).collect::<Vec<_>>(), [1, 2, 3]);
+        for node in &nodes {
+            let config = config(node);
+            assert_eq!(config.check(), Ok(()));
+            assert_eq!(config.listen[0].port(), args.port + node.number - 1);
+            let cluster = config.cluster.expect("a member");
+            assert_eq!((cluster.node, cluster.members.len()), (u32::from(node.number), 3));
+            assert_eq!(cluster.listen, cluster.members[usize::from(node.number) - 1].address);
+            let secret = cluster.secret_file.expect("there is one");
+            Secret::read(&secret).expect("long enough");
+            assert_eq!(fs::metadata(&secret).expect("it is there").permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn the_secret_is_kept_between_runs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let args = args(folder.path(), 1);
+        let secret = || {
+            prepare(&args).expect("free ports");
+            fs::read(folder.path().join("dev/secret")).expect("it is there")
+        };
+        assert_eq!(secret(), secret());
+    }
+
+    #[test]
+    fn data_of_another_number_of_nodes_is_refused() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        prepare(&args(folder.path(), 2)).expect("free ports");
+        let refused = prepare(&args(folder.path(), 3)).expect_err("it was of two").to_string();
+        assert!(
+            refused.contains("of a cluster of 2 nodes, and cannot be that of 3; give --nodes 2"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_before_anything_is_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let port = taken.local_addr().expect("bound").port();
+        let args = DevArgs { port: port - 100, ..args(folder.path(), 1) };
+        let refused = prepare(&args).expect_err("it is taken").to_string();
+        let expected = format!("cannot listen on 127.0.0.1:{port} for node 1: another program uses it");
+        assert!(refused.contains(&expected), "{refused}");
+        assert!(!args.data.exists());
+    }
+}
