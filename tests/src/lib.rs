@@ -1,8 +1,9 @@
-//! What the workspace tests share: packets as bytes, processes that cannot outlive a test, the broker under test, its
-//! real clients, and a small client of our own for what real clients do not let one see.
+//! What the workspace tests share: packets as bytes, processes that cannot outlive a test, the broker under test and
+//! clusters of it, its real clients, and a small client of our own for what real clients do not let one see.
 
 pub mod broker;
 pub mod clients;
+pub mod cluster;
 pub mod installed;
 pub mod link;
 pub mod mutate;

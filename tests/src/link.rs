@@ -3,6 +3,7 @@
 use broker_core::codec::packet::{ConnAck, Connect};
 use broker_core::codec::{Framer, PACKET_BYTES_MAX, Packet, ReasonCode, Version, decode, encode};
 use bytes::{Bytes, BytesMut};
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -33,6 +34,9 @@ impl Link {
         link.send(&[Packet::Connect(Box::new(connect))])?;
         match link.receive()? {
             Packet::ConnAck(answer) if answer.reason == ReasonCode::Success => Ok((link, answer)),
+            Packet::ConnAck(answer) if sends_away(answer.reason) => {
+                Err(io::Error::other(SentAway(answer.reason)))
+            }
             other => Err(io::Error::other(format!("CONNECT was answered with {other:?}"))),
         }
     }
@@ -52,13 +56,18 @@ impl Link {
     /// The next packet.
     ///
     /// # Errors
-    /// If the connection ended, the broker is silent ([`io::ErrorKind::TimedOut`]), or says what is no packet
+    /// If the connection ended, the broker sends the client away ([`Link::was_sent_away`]), is silent ([`io::ErrorKind::TimedOut`]), or says what is no packet
     /// ([`io::ErrorKind::InvalidData`]).
     pub fn receive(&mut self) -> io::Result<Packet> {
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
         loop {
             if let Some(frame) = self.framer.next_frame().map_err(invalid)? {
-                return decode(self.version, frame).map_err(invalid);
+                return match decode(self.version, frame).map_err(invalid)? {
+                    Packet::Disconnect(goodbye) if sends_away(goodbye.reason) => {
+                        Err(io::Error::other(SentAway(goodbye.reason)))
+                    }
+                    packet => Ok(packet),
+                };
             }
             let mut chunk = [0; 16 * 1024];
             let count = self.stream.read(&mut chunk).map_err(|error| match error.kind() {
@@ -87,4 +96,26 @@ impl Link {
                 | io::ErrorKind::BrokenPipe
         )
     }
+
+    /// Whether `error` says that the broker cannot serve the client now, and that another one may.
+    pub fn was_sent_away(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<SentAway>())
+    }
+}
+
+/// The broker cannot serve now.
+#[derive(Debug)]
+struct SentAway(ReasonCode);
+
+impl fmt::Display for SentAway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the broker sent the client away: {}", self.0)
+    }
+}
+
+impl std::error::Error for SentAway {}
+
+/// What a member of a cluster says that cannot keep its promises for a while.
+fn sends_away(reason: ReasonCode) -> bool {
+    matches!(reason, ReasonCode::ServerUnavailable | ReasonCode::ServerBusy | ReasonCode::ServerShuttingDown)
 }

@@ -87,6 +87,17 @@ impl Process {
         self.end().unwrap_or_else(|error| panic!("{}: cannot be killed: {error}", self.name));
     }
 
+    /// Everything it has said so far, line by line.
+    pub fn lines(&mut self) -> &[String] {
+        self.heard.extend(self.lines.try_iter());
+        &self.heard
+    }
+
+    /// The number the system gave it.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The lines that were heard, in order; what [`Process::expect`] passed over is among them.
     pub fn heard(&self) -> &[String] {
         &self.heard

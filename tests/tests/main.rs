@@ -1,5 +1,7 @@
 //! All integration tests, in one binary.
 
+mod cluster;
+mod cluster_kill9;
 mod codec_fuzz;
 mod codec_hostile;
 mod codec_oracles;

@@ -1,0 +1,205 @@
+//! A cluster of real `quorate serve` processes on this machine.
+
+use crate::broker::quorate_binary;
+use crate::process::Process;
+use broker_core::cluster::{Placement, Ring};
+use broker_core::ids::{NodeId, ShardId};
+use broker_core::topic::TopicName;
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// How long a node may take to serve, or a cluster to have its leaders.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Where every node listens, on an address of its own.
+const CLIENTS_PORT: u16 = 1883;
+const MEMBERS_PORT: u16 = 7001;
+
+/// The defaults of a cluster.
+const SHARDS: u16 = 16;
+const REPLICAS: u8 = 3;
+
+/// A cluster. Dropping it kills all nodes.
+pub struct Cluster {
+    folder: TempDir,
+    host: Ipv4Addr,
+    processes: Vec<Option<Process>>,
+    placement: Placement,
+}
+
+impl Cluster {
+    /// Starts a cluster of so many nodes, and waits until each knows a leader for every shard.
+    ///
+    /// # Panics
+    /// If it is not ready in time.
+    pub fn start(nodes: u8) -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        fs::write(folder.path().join("secret"), "a secret of one test run\n").expect("it is ours");
+        let host = free_host(nodes);
+        let members: Vec<NodeId> = (1..=nodes).map(|node| NodeId(node.into())).collect();
+        let placement = Placement::new(SHARDS, REPLICAS, &Ring::of_equals(&members));
+        let processes = members.iter().map(|_| None).collect();
+        let mut cluster = Cluster { folder, host, processes, placement };
+        cluster.nodes().for_each(|node| cluster.configure(node));
+        cluster.nodes().for_each(|node| cluster.start_node(node));
+        cluster.nodes().for_each(|node| cluster.await_ready(node));
+        cluster
+    }
+
+    /// The numbers of all nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = u8> + use<> {
+        1..=u8::try_from(self.processes.len()).expect("a few nodes")
+    }
+
+    /// Where a node listens for clients.
+    pub fn address(&self, node: u8) -> SocketAddr {
+        (host_of(self.host, node), CLIENTS_PORT).into()
+    }
+
+    /// Starts a node that does not run, and waits until it listens.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub fn start_node(&mut self, node: u8) {
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config"]).arg(self.folder.path().join(format!("{node}.toml")));
+        let mut process = Process::start(format!("node {node}"), &mut command);
+        let is_listening = |line: &str| line.starts_with("listening peers ").then_some(());
+        process.expect("listening peers ADDR:PORT", LIMIT, is_listening);
+        *self.place(node) = Some(process);
+    }
+
+    /// Waits until a node that was started knows a leader for every shard.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub fn await_ready(&mut self, node: u8) {
+        let process = self.place(node).as_mut().expect("it runs");
+        process.expect("cluster ready", LIMIT, |line| (line == "cluster ready").then_some(()));
+    }
+
+    /// Ends a node as `kill -9` does.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn kill_9(&mut self, node: u8) {
+        self.place(node).take().expect("it runs").kill_9();
+    }
+
+    /// The node that leads the shard of `topic`, as the others know. Waits while it is one that does not run.
+    ///
+    /// # Panics
+    /// If that lasts.
+    pub fn leader_of(&mut self, topic: &str) -> u8 {
+        let shard = self.placement.topic_shard(&TopicName::parse(topic.into()).expect("a topic"));
+        let end = Instant::now() + LIMIT;
+        loop {
+            match self.latest_leader(shard) {
+                Some(leader) if self.place(leader).is_some() => return leader,
+                other => assert!(Instant::now() < end, "shard {shard} is led by {other:?}"),
+            }
+            // The log is what tells, and it does not wake anybody.
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Whoever led in the latest term that any node has logged.
+    fn latest_leader(&mut self, shard: ShardId) -> Option<u8> {
+        let running = self.processes.iter_mut().flatten();
+        let known = running.flat_map(|process| process.lines().iter().filter_map(|line| leader_known(line)));
+        let of_shard = known.filter(|known| known.shard == shard.0);
+        of_shard.max_by_key(|known| known.term).map(|known| known.leader)
+    }
+
+    fn place(&mut self, node: u8) -> &mut Option<Process> {
+        &mut self.processes[usize::from(node) - 1]
+    }
+
+    fn configure(&self, node: u8) {
+        let folder = self.folder.path().display();
+        let mut text = format!(
+            "listen = [\"{}\"]\ndata = \"{folder}/{node}\"\n\
+             [log]\nlevel = \"debug\"\n\
+             [limits]\nconnections_max = 900\n\
+             [storage]\nsegment_bytes = 1048576\nsnapshot_log_bytes = 4194304\n\
+             [cluster]\nname = \"kill\"\nnode = {node}\nsecret_file = \"{folder}/secret\"\nlisten = \"{}\"\nmembers = [",
+            self.address(node),
+            self.members_address(node)
+        );
+        for member in self.nodes() {
+            let address = self.members_address(member);
+            write!(text, "{{ node = {member}, address = \"{address}\" }}, ").expect("a String takes it");
+        }
+        text.push_str("]\n");
+        let path = self.folder.path().join(format!("{node}.toml"));
+        fs::write(path, text).expect("the folder is writable");
+    }
+
+    fn members_address(&self, node: u8) -> SocketAddr {
+        (host_of(self.host, node), MEMBERS_PORT).into()
+    }
+}
+
+/// A line of the log that tells who leads a shard.
+#[derive(Debug, PartialEq, Eq)]
+struct LeaderKnown {
+    shard: u16,
+    leader: u8,
+    term: u64,
+}
+
+fn leader_known(line: &str) -> Option<LeaderKnown> {
+    let (_, fields) = line.split_once("leader known ")?;
+    let field = |name: &str| fields.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
+    Some(LeaderKnown {
+        shard: field("shard")?.parse().ok()?,
+        leader: field("leader")?.parse().ok()?,
+        term: field("term")?.parse().ok()?,
+    })
+}
+
+/// The `quorate` under test.
+fn binary() -> PathBuf {
+    match env::var_os("BROKER_UNDER_TEST") {
+        Some(path) if Path::new(&path).is_absolute() => PathBuf::from(path),
+        _ => quorate_binary().to_owned(),
+    }
+}
+
+/// The first three bytes of addresses that no other test uses now. Not 127.0.0.x: whoever connects from there borrows any port, also
+/// one that a node that was killed wants again.
+fn free_host(nodes: u8) -> Ipv4Addr {
+    let first = std::process::id().wrapping_mul(8);
+    let hosts = (first..first.wrapping_add(0xFFFF)).map(|number| {
+        let [.., high, low] = number.to_be_bytes();
+        Ipv4Addr::new(127, 1 + high % 254, low, 0)
+    });
+    let is_free = |host: &Ipv4Addr| {
+        (1..=nodes).all(|node| TcpListener::bind((host_of(*host, node), MEMBERS_PORT)).is_ok())
+    };
+    hosts.into_iter().find(is_free).expect("the addresses 127.x.y.z are many")
+}
+
+fn host_of(host: Ipv4Addr, node: u8) -> Ipv4Addr {
+    let [a, b, c, _] = host.octets();
+    Ipv4Addr::new(a, b, c, node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LeaderKnown, leader_known};
+
+    #[test]
+    fn the_log_tells_who_leads() {
+        let line = "2026-11-23T06:58:16.341862Z DEBUG leader known shard=3 leader=2 term=17";
+        assert_eq!(leader_known(line), Some(LeaderKnown { shard: 3, leader: 2, term: 17 }));
+        assert_eq!(leader_known("2026-11-23T06:58:16.341862Z DEBUG leading shard=3 term=17"), None);
+    }
+}

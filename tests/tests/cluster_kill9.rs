@@ -1,0 +1,272 @@
+//! `kill -9` of members of a cluster in the middle of traffic, again and again: clients go on elsewhere, nothing that was acknowledged
+//! is lost, and nothing of QoS 2 comes twice.
+//!
+//! Each test is of a few rounds, unless the environment variable `QUORATE_KILL_ROUNDS` gives another number: CI sets 20.
+
+use broker_core::codec::{QoS, Version};
+use broker_core::rng::Rng;
+use std::env;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::cluster::Cluster;
+use tests::link::Link;
+use tests::numbered::{Publisher, Subscriber, violations};
+
+const NODES: u8 = 3;
+
+/// Rounds where nobody asks for more.
+const ROUNDS: u64 = 4;
+
+/// How long an acknowledgement, or a node to go to, may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a client waits before it connects again.
+const AGAIN_AFTER: Duration = Duration::from_millis(50);
+
+/// The publishers: what they speak, their topic, how they publish.
+const PUBLISHERS: [(Version, &str, QoS); 2] =
+    [(Version::V3, "numbers/1", QoS::AtLeastOnce), (Version::V5, "numbers/2", QoS::ExactlyOnce)];
+
+/// The clients' places in [`Stage`]: the publishers are 0 and 1.
+const SUBSCRIBER: usize = 2;
+
+/// Who is killed in each round.
+#[derive(Clone, Copy, Debug)]
+enum Victim {
+    NodeOfTheSubscriber,
+    NodeOfAPublisher,
+    LeaderOfTheBusiestShard,
+    All,
+}
+
+#[test]
+fn killing_the_node_with_the_subscriber_loses_and_doubles_nothing() {
+    survives(Victim::NodeOfTheSubscriber, 1);
+}
+
+#[test]
+fn killing_the_node_with_a_publisher_loses_and_doubles_nothing() {
+    survives(Victim::NodeOfAPublisher, 2);
+}
+
+#[test]
+fn killing_the_leader_of_the_busiest_shard_loses_and_doubles_nothing() {
+    survives(Victim::LeaderOfTheBusiestShard, 3);
+}
+
+#[test]
+fn killing_all_nodes_at_once_loses_and_doubles_nothing() {
+    survives(Victim::All, 4);
+}
+
+/// Kills `victim` in every round, and judges what came.
+fn survives(victim: Victim, seed: u64) {
+    let rounds = env::var("QUORATE_KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
+    let mut cluster = Cluster::start(NODES);
+    let stage = Stage::new(&cluster);
+    let mut subscriber = Subscriber::new(Version::V5, "subscriber");
+    subscriber.subscribe(cluster.address(2), &["numbers/#"]).expect("it may subscribe");
+    let (acknowledged, acknowledgements) = mpsc::channel();
+    let begun = Instant::now();
+    let (publishers, subscriber, mut pauses) = thread::scope(|scope| {
+        let _abandon = AbandonOnPanic(&stage);
+        let listening = scope.spawn(|| {
+            persist(&stage, SUBSCRIBER, |address| subscriber.run(address, PUBLISHERS.len()));
+            subscriber
+        });
+        let publishing = [0, 1].map(|number| {
+            let (stage, acknowledged) = (&stage, acknowledged.clone());
+            scope.spawn(move || publish(stage, number, &acknowledged))
+        });
+        let mut rng = Rng::from_seed(seed);
+        let mut pauses = Vec::new();
+        let mut counts = [0; 2];
+        for _ in 0..rounds {
+            count(rng.between(20, 300), &acknowledgements, &mut counts);
+            pauses.push(kill(victim, &mut cluster, &stage, &acknowledgements, &mut counts));
+        }
+        stage.finish();
+        let publishers = publishing.map(|thread| thread.join().expect("a publisher comes to its end"));
+        (publishers, listening.join().expect("the subscriber comes to its end"), pauses)
+    });
+
+    let mut sent = 0;
+    for publisher in &publishers {
+        let received = subscriber.received(publisher.topic());
+        let found = violations(publisher.qos(), publisher.sent(), publisher.acknowledged(), received);
+        assert!(found.is_empty(), "{}, {} sent: {found:#?}", publisher.topic(), publisher.sent());
+        assert_eq!(publisher.acknowledged().len() as u64, publisher.sent(), "in the end everything is");
+        sent += publisher.sent();
+    }
+    pauses.sort_unstable();
+    let (median, longest) = (pauses.get(pauses.len() / 2), pauses.last());
+    println!(
+        "{victim:?}: {rounds} rounds and {sent} messages in {:?}; from the kill until each publisher was acknowledged again: median \
+         {median:?}, longest {longest:?}",
+        begun.elapsed()
+    );
+}
+
+/// One publisher, to its end.
+fn publish(stage: &Stage, number: usize, acknowledged: &Sender<usize>) -> Publisher {
+    let (version, topic, qos) = PUBLISHERS[number];
+    let mut publisher = Publisher::new(version, topic, topic, qos);
+    let note = || {
+        // The test may have failed and be gone.
+        let _ = acknowledged.send(number);
+    };
+    persist(stage, number, |address| publisher.run(address, || stage.goes_on(), note));
+    publisher
+}
+
+/// Kills, waits until both publishers are acknowledged again, and brings back what was killed. Gives the pause.
+fn kill(
+    victim: Victim,
+    cluster: &mut Cluster,
+    stage: &Stage,
+    acknowledgements: &Receiver<usize>,
+    counts: &mut [u64; 2],
+) -> Duration {
+    let killed: Vec<u8> = match victim {
+        Victim::NodeOfTheSubscriber => vec![stage.node_of(SUBSCRIBER)],
+        Victim::NodeOfAPublisher => vec![stage.node_of(1)],
+        Victim::LeaderOfTheBusiestShard => {
+            let busiest = usize::from(counts[1] > counts[0]);
+            vec![cluster.leader_of(PUBLISHERS[busiest].1)]
+        }
+        Victim::All => cluster.nodes().collect(),
+    };
+    let begun = Instant::now();
+    for node in &killed {
+        cluster.kill_9(*node);
+        stage.set_running(*node, false);
+    }
+    // What was acknowledged before is no sign of life.
+    while let Ok(number) = acknowledgements.try_recv() {
+        counts[number] += 1;
+    }
+    let all_down = killed.len() == usize::from(NODES);
+    if all_down {
+        restart(&killed, cluster, stage);
+    }
+    let mut again = [false; 2];
+    while again != [true; 2] {
+        let number = await_one(acknowledgements);
+        counts[number] += 1;
+        again[number] = true;
+    }
+    let pause = begun.elapsed();
+    count(20, acknowledgements, counts);
+    if !all_down {
+        restart(&killed, cluster, stage);
+    }
+    killed.iter().for_each(|node| cluster.await_ready(*node));
+    pause
+}
+
+fn restart(nodes: &[u8], cluster: &mut Cluster, stage: &Stage) {
+    for node in nodes {
+        cluster.start_node(*node);
+        stage.set_running(*node, true);
+    }
+}
+
+fn count(how_many: u64, acknowledgements: &Receiver<usize>, counts: &mut [u64; 2]) {
+    for _ in 0..how_many {
+        counts[await_one(acknowledgements)] += 1;
+    }
+}
+
+fn await_one(acknowledgements: &Receiver<usize>) -> usize {
+    acknowledgements.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no acknowledgement came: {error}"))
+}
+
+/// Which nodes clients can go to, and where they are.
+struct Stage {
+    addresses: Vec<SocketAddr>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    running: [bool; NODES as usize],
+    /// The node of each client.
+    places: [u8; 3],
+    goes_on: bool,
+    abandoned: bool,
+}
+
+impl Stage {
+    fn new(cluster: &Cluster) -> Self {
+        let state =
+            State { running: [true; NODES as usize], places: [1, 1, 2], goes_on: true, abandoned: false };
+        let addresses = cluster.nodes().map(|node| cluster.address(node)).collect();
+        Stage { addresses, state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    fn set_running(&self, node: u8, runs: bool) {
+        self.change(|state| state.running[usize::from(node) - 1] = runs);
+    }
+
+    fn node_of(&self, client: usize) -> u8 {
+        self.state.lock().expect("nobody panics with it").places[client]
+    }
+
+    fn goes_on(&self) -> bool {
+        self.state.lock().expect("nobody panics with it").goes_on
+    }
+
+    fn finish(&self) {
+        self.change(|state| state.goes_on = false);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().expect("nobody panics with it"));
+        self.changed.notify_all();
+    }
+
+    /// Waits until `client` has a node to go to: its own, or, if it is to move, the next that runs.
+    fn go(&self, client: usize, moves: bool) -> SocketAddr {
+        let state = self.state.lock().expect("nobody panics with it");
+        let waits = |state: &mut State| !state.abandoned && !state.running.contains(&true);
+        let (mut state, timeout) =
+            self.changed.wait_timeout_while(state, LIMIT, waits).expect("nobody panics with it");
+        assert!(!state.abandoned && !timeout.timed_out(), "client {client} has no node to go to");
+        let here = state.places[client];
+        let mut candidates = (here + u8::from(moves)..).map(|node| (node - 1) % NODES + 1);
+        let is_running = |node: &u8| state.running[usize::from(*node) - 1];
+        let node = candidates.find(is_running).expect("one of them runs");
+        state.places[client] = node;
+        self.addresses[usize::from(node) - 1]
+    }
+}
+
+/// Lets the clients end when the test has failed.
+struct AbandonOnPanic<'a>(&'a Stage);
+
+impl Drop for AbandonOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.change(|state| state.abandoned = true);
+        }
+    }
+}
+
+/// Calls `run` with one node after the other until it ends in peace.
+fn persist(stage: &Stage, client: usize, mut run: impl FnMut(SocketAddr) -> io::Result<()>) {
+    let mut moves = false;
+    loop {
+        let address = stage.go(client, moves);
+        match run(address) {
+            Ok(()) => return,
+            Err(error) if Link::was_lost(&error) || Link::was_sent_away(&error) => {}
+            Err(error) => panic!("client {client} at {address}: {error}"),
+        }
+        moves = true;
+        thread::sleep(AGAIN_AFTER);
+    }
+}
