@@ -11,6 +11,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -173,18 +174,21 @@ fn binary() -> PathBuf {
     }
 }
 
-/// The first three bytes of addresses that no other test uses now. Not 127.0.0.x: whoever connects from there borrows any port, also
+/// The first three bytes of addresses that no other test uses. Not 127.0.0.x: whoever connects from there borrows any port, also
 /// one that a node that was killed wants again.
 fn free_host(nodes: u8) -> Ipv4Addr {
-    let first = std::process::id().wrapping_mul(8);
-    let hosts = (first..first.wrapping_add(0xFFFF)).map(|number| {
+    static CLUSTERS: AtomicU32 = AtomicU32::new(0);
+    // Other processes begin elsewhere; where two meet after all, the addresses in use are passed over.
+    let first = std::process::id().wrapping_mul(32);
+    let hosts = std::iter::repeat_with(|| {
+        let number = first.wrapping_add(CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let [.., high, low] = number.to_be_bytes();
         Ipv4Addr::new(127, 1 + high % 254, low, 0)
     });
     let is_free = |host: &Ipv4Addr| {
         (1..=nodes).all(|node| TcpListener::bind((host_of(*host, node), MEMBERS_PORT)).is_ok())
     };
-    hosts.into_iter().find(is_free).expect("the addresses 127.x.y.z are many")
+    hosts.take(0xFFFF).find(is_free).expect("the addresses 127.x.y.z are many")
 }
 
 fn host_of(host: Ipv4Addr, node: u8) -> Ipv4Addr {
