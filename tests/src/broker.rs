@@ -82,7 +82,10 @@ pub fn build_folder() -> PathBuf {
 
 /// The `quorate` beside this test; built if it is not there, or older than its sources. A test of one package alone
 /// does not make cargo build the binary of another.
-pub(crate) fn quorate_binary() -> &'static Path {
+///
+/// # Panics
+/// If it cannot be built.
+pub fn quorate_binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let binary = build_folder().join("quorate");

@@ -6,6 +6,7 @@ mod codec_fuzz;
 mod codec_hostile;
 mod codec_oracles;
 mod codec_roundtrip;
+mod dev;
 mod disks_agree;
 mod kill9;
 mod real_clients;

@@ -232,20 +232,24 @@ impl<S: Stream> Node<S> {
         if !self.note_life(peer) {
             return false;
         }
-        // It would not dial if it had not given the other one up.
-        let old = self.peers.members.get(&peer.node).and_then(|member| member.incoming.as_ref());
-        if let Some(old) = old.map(|link| link.id()) {
-            let is_up = self.peers.members.get(&peer.node).is_some_and(Member::is_up);
-            match self.peers.members.get_mut(&peer.node) {
-                Some(member) if !is_up => member.close_incoming(),
-                _ => self.link_ended(old, &Ending::Replaced),
-            }
+        // It would not dial if it had not given up the connection that it had.
+        if let Some(old) = self.replaced(peer.node) {
+            self.link_ended(old, &Ending::Replaced);
         }
         if let Some(member) = self.peers.members.get_mut(&peer.node) {
             member.incoming = Some(link.clone());
         }
         self.up_if_both(peer.node);
         true
+    }
+
+    /// The connection from a member that a new one replaces; one over which nothing was read yet goes without a word.
+    fn replaced(&mut self, peer: NodeId) -> Option<LinkId> {
+        let member = self.peers.members.get_mut(&peer)?;
+        if !member.is_up() {
+            member.close_incoming();
+        }
+        member.incoming.as_ref().map(|link| link.id())
     }
 
     /// Sees to it that all connections with a member are of its latest life. False if this one is of an earlier.
@@ -300,3 +304,6 @@ impl<S: Stream> Node<S> {
         self.peers.log.turned_away(self.clock.now(), who, from, error);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,528 @@
+//! Members over a network in memory that can be cut, muted and clogged, and over the loopback interface.
+
+use super::{Membership, Node, SharedNode};
+use crate::auth::Anonymous;
+use crate::clock::Clock;
+use crate::net::{Listener, Net, Stream, TokioNet};
+use crate::node::{Authenticator, Bounds, Parts, Turns};
+use crate::peers::Secret;
+use crate::peers::frames::FRAME_BYTES_MAX;
+use crate::peers::handshake::{Identity, answer, dial};
+use crate::storage::{Reports, Storage, StorageError};
+use broker_core::event::Event;
+use broker_core::face::{Broker, Input, Output, Record, Snapshot, TimerKind};
+use broker_core::ids::{NodeId, ShardId, WriteId};
+use broker_core::time::Instant;
+use bytes::Bytes;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
+use tokio::time::{sleep, timeout};
+
+const LONG: Duration = Duration::from_secs(15);
+const QUEUE_BYTES_MAX: usize = 100_000;
+
+/// What the core of a member was told, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Told {
+    Up(u32),
+    Frame(u32, Bytes),
+    Down(u32),
+}
+
+/// A core that writes down what it is told, and says what the test wants said.
+#[derive(Clone, Default)]
+struct Core {
+    told: Rc<RefCell<Vec<Told>>>,
+    outputs: Rc<RefCell<Vec<Output>>>,
+}
+
+impl Broker for Core {
+    fn handle(&mut self, _: Instant, input: Input) {
+        self.told.borrow_mut().push(match input {
+            Input::PeerUp { peer } => Told::Up(peer.0),
+            Input::PeerFrame { peer, frame } => Told::Frame(peer.0, frame),
+            Input::PeerDown { peer } => Told::Down(peer.0),
+            _ => return,
+        });
+    }
+
+    fn drain(&mut self, out: &mut Vec<Output>) {
+        out.append(&mut self.outputs.borrow_mut());
+    }
+
+    fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        None
+    }
+}
+
+/// A disk that is never asked for anything, and can be behind.
+#[derive(Clone, Default)]
+struct Disk {
+    full: Rc<Cell<bool>>,
+    waker: Rc<RefCell<Option<Waker>>>,
+}
+
+impl Storage for Disk {
+    fn persist(&mut self, _: WriteId, _: Vec<Record>, _: bool) {}
+
+    fn snapshot(&mut self, _: Snapshot) {}
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Result<Reports, StorageError> {
+        *self.waker.borrow_mut() = Some(context.waker().clone());
+        Ok(Reports::default())
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.get()
+    }
+}
+
+/// A member under test.
+struct Member<S> {
+    number: u32,
+    core: Core,
+    disk: Disk,
+    node: SharedNode<S>,
+}
+
+impl<S: Stream> Member<S> {
+    async fn start<N>(net: &N, number: u32, life: u64, addresses: &BTreeMap<NodeId, SocketAddr>) -> Self
+    where
+        N: Net<Stream = S> + Clone + 'static,
+    {
+        let listener = net.bind(addresses[&NodeId(number)]).await.expect("a free address");
+        Self::start_on(net, listener, number, life, addresses)
+    }
+
+    fn start_on<N>(
+        net: &N,
+        listener: N::Listener,
+        number: u32,
+        life: u64,
+        addresses: &BTreeMap<NodeId, SocketAddr>,
+    ) -> Self
+    where
+        N: Net<Stream = S> + Clone + 'static,
+    {
+        let (core, disk) = (Core::default(), Disk::default());
+        let bounds =
+            Bounds { connections_max: 0, outbox_bytes_max: 0, close_timeout: Duration::from_millis(1) };
+        let node = Node::new(Parts {
+            broker: Box::new(core.clone()),
+            storage: Box::new(disk.clone()),
+            authenticator: Authenticator::anonymous(Anonymous::new(Arc::from([]))),
+            clock: Clock::start(),
+            bounds,
+        });
+        spawn_local(Turns::new(node.clone()));
+        let membership = Membership {
+            identity: identity(number, life),
+            addresses: addresses.clone(),
+            shards: 2,
+            queue_bytes_max: QUEUE_BYTES_MAX as u64,
+            seed: u64::from(number),
+        };
+        Node::join(&node, net, listener, membership);
+        Member { number, core, disk, node }
+    }
+
+    /// Has the core send frames in one turn.
+    fn say(&self, to: u32, frames: &[Bytes]) {
+        let outputs = frames.iter().map(|frame| Output::SendPeer { peer: NodeId(to), frame: frame.clone() });
+        self.core.outputs.borrow_mut().extend(outputs);
+        self.node.borrow_mut().mark();
+    }
+
+    fn told(&self) -> Vec<Told> {
+        self.core.told.borrow().clone()
+    }
+
+    /// Lets everybody run until this member's core was told so.
+    async fn until(&self, what: &str, reached: impl Fn(&[Told]) -> bool) {
+        let wait = async {
+            while !reached(&self.core.told.borrow()) {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        if timeout(LONG, wait).await.is_err() {
+            panic!("not reached: {what}; member {} was told {:?}", self.number, self.told());
+        }
+    }
+
+    async fn until_up(&self, with: u32, times: usize) {
+        self.until("up", |told| count(told, &Told::Up(with)) >= times).await;
+    }
+}
+
+fn count(told: &[Told], what: &Told) -> usize {
+    told.iter().filter(|other| *other == what).count()
+}
+
+fn identity(number: u32, life: u64) -> Identity {
+    let members = (1..=3).map(NodeId).collect();
+    Identity { cluster: "lab".to_owned(), node: NodeId(number), life, members, secret: Secret::none() }
+}
+
+/// What is between two members, each way.
+#[derive(Clone, Default)]
+struct Way {
+    /// What is written is thrown away.
+    muted: Rc<Cell<bool>>,
+    /// Nothing more can be written.
+    clogged: Rc<Cell<bool>>,
+    /// Each connection ends.
+    cut: Rc<Cell<bool>>,
+    waiting: Rc<RefCell<Vec<Waker>>>,
+}
+
+impl Way {
+    fn set(&self, what: &Cell<bool>, to: bool) {
+        what.set(to);
+        self.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+}
+
+/// A connection that was dialled over a way.
+struct Line {
+    inner: DuplexStream,
+    way: Way,
+    is_dialler: bool,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.way.cut.get() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        self.way.waiting.borrow_mut().push(context.waker().clone());
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_dialler && self.way.clogged.get() {
+            self.way.waiting.borrow_mut().push(context.waker().clone());
+            return Poll::Pending;
+        }
+        if self.is_dialler && self.way.muted.get() {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// Connections that were dialled and not accepted yet.
+#[derive(Default)]
+struct Backlog {
+    lines: VecDeque<Line>,
+    waker: Option<Waker>,
+}
+
+/// A network in memory: addresses are ports, and each port has the way of those that dial it.
+#[derive(Clone, Default)]
+struct Memory {
+    backlogs: Rc<RefCell<BTreeMap<u16, Rc<RefCell<Backlog>>>>>,
+    ways: Rc<RefCell<BTreeMap<u16, Way>>>,
+}
+
+impl Memory {
+    /// Between whoever dials member `number` and that member.
+    fn way_to(&self, number: u32) -> Way {
+        self.ways.borrow_mut().entry(port(number)).or_default().clone()
+    }
+}
+
+struct MemoryListener(Rc<RefCell<Backlog>>);
+
+impl Net for Memory {
+    type Stream = Line;
+    type Listener = MemoryListener;
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<MemoryListener> {
+        let backlog = Rc::<RefCell<Backlog>>::default();
+        // Whoever binds it last has it, as after a restart.
+        self.backlogs.borrow_mut().insert(address.port(), backlog.clone());
+        Ok(MemoryListener(backlog))
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<Line> {
+        let way = self.ways.borrow_mut().entry(address.port()).or_default().clone();
+        if way.cut.get() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let backlogs = self.backlogs.borrow();
+        let backlog = backlogs.get(&address.port()).ok_or(io::ErrorKind::ConnectionRefused)?;
+        let (near, far) = duplex(64 << 10);
+        let mut backlog = backlog.borrow_mut();
+        backlog.lines.push_back(Line { inner: far, way: way.clone(), is_dialler: false });
+        backlog.waker.take().into_iter().for_each(Waker::wake);
+        Ok(Line { inner: near, way, is_dialler: true })
+    }
+}
+
+impl Listener for MemoryListener {
+    type Stream = Line;
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn accept(&mut self) -> io::Result<(Line, SocketAddr)> {
+        poll_fn(|context| {
+            let mut backlog = self.0.borrow_mut();
+            match backlog.lines.pop_front() {
+                Some(line) => Poll::Ready(Ok((line, (Ipv4Addr::LOCALHOST, 0).into()))),
+                None => {
+                    backlog.waker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+fn port(number: u32) -> u16 {
+    7000 + u16::try_from(number).expect("a small number")
+}
+
+fn addresses(members: u32) -> BTreeMap<NodeId, SocketAddr> {
+    (1..=members).map(|number| (NodeId(number), (Ipv4Addr::LOCALHOST, port(number)).into())).collect()
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+    runtime.expect("a runtime").block_on(test);
+}
+
+/// Two members that are up with each other.
+async fn pair(net: &Memory) -> (Member<Line>, Member<Line>) {
+    let one = Member::start(net, 1, 1, &addresses(2)).await;
+    let two = Member::start(net, 2, 1, &addresses(2)).await;
+    one.until_up(2, 1).await;
+    two.until_up(1, 1).await;
+    (one, two)
+}
+
+/// Frames of many sizes; each begins with its number.
+fn frames() -> Vec<Bytes> {
+    let sizes = [1, 2, 100, 4_096, 4_097, 5_000, 1, 70_000];
+    let frames = sizes.iter().zip(0_u8..).map(|(size, number)| Bytes::from(vec![number; *size]));
+    frames.collect()
+}
+
+#[test]
+fn members_hear_each_other_s_frames_in_order() {
+    run(async {
+        let (one, two) = pair(&Memory::default()).await;
+        one.say(2, &frames());
+        two.say(1, &frames());
+        for (hearer, speaker) in [(&one, 2), (&two, 1)] {
+            hearer.until("all frames", |told| told.len() > frames().len()).await;
+            let expected = [Told::Up(speaker)].into_iter();
+            let expected = expected.chain(frames().into_iter().map(|frame| Told::Frame(speaker, frame)));
+            assert_eq!(hearer.told(), expected.collect::<Vec<_>>());
+        }
+    });
+}
+
+#[test]
+fn members_meet_over_loopback_sockets_too() {
+    run(async {
+        let listener = |_| TokioNet.bind((Ipv4Addr::LOCALHOST, 0).into());
+        let (first, second) = (listener(1).await.expect("a port"), listener(2).await.expect("a port"));
+        let address = |listener: &tokio::net::TcpListener| Listener::local_addr(listener).expect("bound");
+        let addresses = BTreeMap::from([(NodeId(1), address(&first)), (NodeId(2), address(&second))]);
+        let one = Member::start_on(&TokioNet, first, 1, 1, &addresses);
+        let two = Member::start_on(&TokioNet, second, 2, 1, &addresses);
+        one.until_up(2, 1).await;
+        // It may be up here before it is there; what is said then waits.
+        one.say(2, &frames());
+        two.until("all frames", |told| told.len() > frames().len()).await;
+        assert_eq!(two.told()[0], Told::Up(1), "never a frame before");
+    });
+}
+
+#[test]
+fn a_connection_that_breaks_ends_both_and_they_meet_again() {
+    run(async {
+        let net = Memory::default();
+        let (one, two) = pair(&net).await;
+        let way = net.way_to(2);
+        way.set(&way.cut, true);
+        one.until("down", |told| told.contains(&Told::Down(2))).await;
+        two.until("down", |told| told.contains(&Told::Down(1))).await;
+        one.say(2, &frames());
+        way.set(&way.cut, false);
+        one.until_up(2, 2).await;
+        two.until_up(1, 2).await;
+        one.say(2, &[Bytes::from_static(b"new")]);
+        two.until("the new frame", |told| told.len() > 3).await;
+        let expected = [Told::Up(1), Told::Down(1), Told::Up(1), Told::Frame(1, Bytes::from_static(b"new"))];
+        assert_eq!(two.told(), expected, "what was said without a link is lost");
+    });
+}
+
+#[test]
+fn a_silent_member_is_given_up_and_an_idle_one_is_not() {
+    run(async {
+        let net = Memory::default();
+        let (one, two) = pair(&net).await;
+        sleep(super::incoming::SILENCE_MAX + Duration::from_millis(500)).await;
+        assert_eq!(one.told(), [Told::Up(2)], "keep-alives are enough");
+        let way = net.way_to(1);
+        way.set(&way.muted, true);
+        // Nothing was closed: only the silence tells.
+        one.until("down", |told| told.contains(&Told::Down(2))).await;
+        two.until("down", |told| told.contains(&Told::Down(1))).await;
+    });
+}
+
+#[test]
+fn a_member_that_takes_nothing_is_given_up_when_its_queue_is_full() {
+    run(async {
+        let net = Memory::default();
+        let (one, _two) = pair(&net).await;
+        let way = net.way_to(2);
+        way.set(&way.clogged, true);
+        let frame = Bytes::from(vec![1; QUEUE_BYTES_MAX / 4]);
+        one.say(2, &vec![frame.clone(); 3]);
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(one.told(), [Told::Up(2)], "so much may wait");
+        one.say(2, &vec![frame; 2]);
+        one.until("down", |told| told.contains(&Told::Down(2))).await;
+        way.set(&way.clogged, false);
+        one.until_up(2, 2).await;
+    });
+}
+
+#[test]
+fn a_frame_larger_than_the_queue_goes_alone() {
+    run(async {
+        let (one, two) = pair(&Memory::default()).await;
+        let frame = Bytes::from(vec![1; 3 * QUEUE_BYTES_MAX]);
+        one.say(2, &[frame.clone()]);
+        two.until("the frame", |told| told.contains(&Told::Frame(1, frame.clone()))).await;
+    });
+}
+
+#[test]
+fn no_member_is_read_while_the_disk_is_behind_and_that_is_not_silence() {
+    run(async {
+        let (one, two) = pair(&Memory::default()).await;
+        two.disk.full.set(true);
+        one.say(2, &[Bytes::from_static(b"x")]);
+        sleep(super::incoming::SILENCE_MAX + Duration::from_millis(500)).await;
+        assert_eq!(two.told(), [Told::Up(1)]);
+        two.disk.full.set(false);
+        two.disk.waker.borrow().as_ref().expect("it is polled").wake_by_ref();
+        two.until("the frame", |told| told.len() > 1).await;
+        assert_eq!(two.told()[1], Told::Frame(1, Bytes::from_static(b"x")));
+    });
+}
+
+#[test]
+fn a_later_life_takes_the_place_of_an_earlier_and_not_the_other_way() {
+    run(async {
+        let net = Memory::default();
+        let (one, _two) = pair(&net).await;
+        let later = Member::start(&net, 2, 2, &addresses(2)).await;
+        later.until_up(1, 1).await;
+        one.until_up(2, 2).await;
+        assert_eq!(one.told(), [Told::Up(2), Told::Down(2), Told::Up(2)]);
+        // The earlier one still dials, and is told to go.
+        let mut line = net.connect(addresses(2)[&NodeId(1)]).await.expect("it listens");
+        let refused = dial(&mut line, &identity(2, 1), NodeId(1), [0; 32], 0).await;
+        assert!(format!("{refused:?}").contains("OlderLife"), "{refused:?}");
+        assert_eq!(one.told().len(), 3);
+    });
+}
+
+/// What a member does wrong, on the connection that it dialled and on the one that it was dialled on.
+type Misdeed = fn(Line, Line) -> Pin<Box<dyn Future<Output = (Line, Option<Line>)>>>;
+
+#[test]
+fn a_member_that_does_not_keep_to_the_rules_is_given_up() {
+    let too_long: Misdeed = |mut dialled, other| {
+        Box::pin(async {
+            let claim = u32::try_from(FRAME_BYTES_MAX + 1).expect("32 bits").to_le_bytes();
+            dialled.write_all(&claim).await.expect("room");
+            (other, Some(dialled))
+        })
+    };
+    let speaks: Misdeed = |dialled, mut other| {
+        Box::pin(async {
+            other.write_all(b"x").await.expect("room");
+            (other, Some(dialled))
+        })
+    };
+    let half_a_frame: Misdeed = |mut dialled, other| {
+        Box::pin(async {
+            dialled.write_all(b"\x09\0\0\0half").await.expect("room");
+            drop(dialled);
+            (other, None)
+        })
+    };
+    for misdeed in [too_long, speaks, half_a_frame] {
+        run(async {
+            let net = Memory::default();
+            let one = Member::start(&net, 1, 1, &addresses(2)).await;
+            let mut listener = net.bind(addresses(2)[&NodeId(2)]).await.expect("it is free");
+            let (mut other, _) = listener.accept().await.expect("it dials");
+            answer(&mut other, &identity(2, 1), [1; 32], |_| 0).await.expect("a member");
+            let mut dialled = net.connect(addresses(2)[&NodeId(1)]).await.expect("it listens");
+            dial(&mut dialled, &identity(2, 1), NodeId(1), [0; 32], 0).await.expect("a member");
+            one.until_up(2, 1).await;
+            let kept_open = misdeed(dialled, other).await;
+            one.until("down", |told| told.contains(&Told::Down(2))).await;
+            assert_eq!(one.told(), [Told::Up(2), Told::Down(2)]);
+            drop(kept_open);
+        });
+    }
+}
+
+#[test]
+fn a_member_is_ready_when_it_knows_all_leaders() {
+    run(async {
+        let one = Member::start(&Memory::default(), 1, 1, &addresses(2)).await;
+        let node = one.node.clone();
+        let ready = spawn_local(async move { Node::leaders_known(&node).await });
+        let known =
+            |shard| Output::Event(Event::LeaderKnown { shard: ShardId(shard), leader: NodeId(1), term: 1 });
+        for shards in [[0, 0], [0, 1]] {
+            assert!(!ready.is_finished());
+            one.core.outputs.borrow_mut().extend(shards.map(known));
+            one.node.borrow_mut().mark();
+            sleep(Duration::from_millis(5)).await;
+        }
+        timeout(LONG, ready).await.expect("in time").expect("no panic");
+    });
+}

@@ -1,0 +1,90 @@
+//! `quorate dev`: a cluster on this machine, of which one can kill parts.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+use tests::broker::quorate_binary;
+use tests::process::Process;
+
+/// How long a step may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_killed_node_comes_back_and_all_end_with_the_one_that_started_them() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let mut dev = start(folder.path());
+    let nodes = await_nodes(&mut dev);
+    signal("KILL", nodes[1].pid);
+    let ended = format!("node 2 pid {} ended by signal 9; it is started again in 2 s", nodes[1].pid);
+    dev.expect(&ended, LIMIT, |line| (line == ended).then_some(()));
+    let again = dev.expect("node 2 again", LIMIT, node_line);
+    assert_eq!((again.number, again.address), (2, nodes[1].address));
+    assert_ne!(again.pid, nodes[1].pid);
+    dev.expect("cluster ready", LIMIT, |line| (line == "cluster ready").then_some(()));
+    dev.kill_9();
+    await_free(&nodes);
+
+    // The data is that of the same cluster.
+    let mut dev = start(folder.path());
+    let nodes = await_nodes(&mut dev);
+    signal("TERM", dev.pid());
+    let finished = dev.finish(LIMIT);
+    assert!(finished.status.success(), "{finished:?}");
+    await_free(&nodes);
+}
+
+/// `node ID mqtt ADDR:PORT pid PID`
+#[derive(Debug)]
+struct Node {
+    number: u16,
+    address: SocketAddr,
+    pid: u32,
+}
+
+fn node_line(line: &str) -> Option<Node> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let ["node", number, "mqtt", address, "pid", pid] = words[..] else { return None };
+    Some(Node { number: number.parse().ok()?, address: address.parse().ok()?, pid: pid.parse().ok()? })
+}
+
+fn start(folder: &Path) -> Process {
+    let mut command = Command::new(quorate_binary());
+    let port = free_port().to_string();
+    command.args(["dev", "--port", &port, "--data"]).arg(folder.join("dev"));
+    Process::start("quorate dev", &mut command)
+}
+
+fn await_nodes(dev: &mut Process) -> Vec<Node> {
+    let mut nodes: Vec<Node> = (0..3).map(|_| dev.expect("three nodes", LIMIT, node_line)).collect();
+    nodes.sort_by_key(|node| node.number);
+    dev.expect("cluster ready", LIMIT, |line| (line == "cluster ready").then_some(()));
+    nodes
+}
+
+fn signal(name: &str, pid: u32) {
+    let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status();
+    assert!(status.expect("there is a shell").success());
+}
+
+/// Waits until nobody listens there any more.
+fn await_free(nodes: &[Node]) {
+    let end = Instant::now() + LIMIT;
+    for node in nodes {
+        while TcpListener::bind(node.address).is_err() {
+            assert!(Instant::now() < end, "node {} still listens on {}", node.number, node.address);
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// The first of three ports that are free, with those for members 100 above. None that whoever connects from here could borrow.
+fn free_port() -> u16 {
+    let first = 20_000 + u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 10;
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    (first..32_000)
+        .step_by(3)
+        .find(|port| (0..3).all(|node| is_free(port + node) && is_free(port + 100 + node)))
+        .expect("some ports are free")
+}
