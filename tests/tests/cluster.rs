@@ -22,8 +22,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 #[test]
 fn a_session_goes_on_at_another_node_when_its_own_is_killed() {
     let mut cluster = Cluster::start(3);
-    let mut publisher = open(cluster.address(1), Connect::new(Version::V3, "publisher")).0;
-    let (mut subscriber, answer) = open(cluster.address(2), durable("subscriber"));
+    let mut publisher = open(cluster.address(1), &Connect::new(Version::V3, "publisher")).0;
+    let (mut subscriber, answer) = open(cluster.address(2), &durable("subscriber"));
     assert!(!answer.session_present);
     subscribe(&mut subscriber, 1, "room/#");
 
@@ -45,7 +45,7 @@ fn a_session_goes_on_at_another_node_when_its_own_is_killed() {
     publish(&mut publisher, 5, QoS::AtLeastOnce);
     publish(&mut publisher, 6, QoS::ExactlyOnce);
 
-    let (mut subscriber, answer) = open(cluster.address(3), durable("subscriber"));
+    let (mut subscriber, answer) = open(cluster.address(3), &durable("subscriber"));
     assert!(answer.session_present);
     // QoS 1 whose acknowledgement is not on record yet may come again, with DUP=1; QoS 2 may not. What comes first after a crash may have
     // DUP=1 too: that it was not sent is not on record.
@@ -83,8 +83,8 @@ fn a_session_goes_on_at_another_node_when_its_own_is_killed() {
 #[test]
 fn a_client_that_moves_closes_its_old_connection() {
     let cluster = Cluster::start(3);
-    let (mut old, _) = open(cluster.address(1), durable("mover"));
-    let (mut new, answer) = open(cluster.address(2), durable("mover"));
+    let (mut old, _) = open(cluster.address(1), &durable("mover"));
+    let (mut new, answer) = open(cluster.address(2), &durable("mover"));
     assert!(answer.session_present);
     match receive(&mut old) {
         Packet::Disconnect(goodbye) => assert_eq!(goodbye.reason, ReasonCode::SessionTakenOver),
@@ -94,7 +94,7 @@ fn a_client_that_moves_closes_its_old_connection() {
 }
 
 /// Connects, again and again while the cluster does not answer for the session.
-fn open(address: SocketAddr, connect: Connect) -> (Link, ConnAck) {
+fn open(address: SocketAddr, connect: &Connect) -> (Link, ConnAck) {
     let end = Instant::now() + LIMIT;
     loop {
         match Link::open(address, connect.clone()) {

@@ -189,7 +189,7 @@ impl<S: Stream> Node<S> {
         let peers = &mut self.peers;
         let member = peers.members.get(&peer).expect("the core and the links were told the same members");
         let Some(link) = member.outgoing.as_ref().filter(|_| member.is_up()) else { return };
-        match link.push(&frame, peers.queue_bytes_max) {
+        match link.push(frame, peers.queue_bytes_max) {
             Ok(true) => peers.touched.push(link.clone()),
             Ok(false) => {}
             Err(ending) => {

@@ -59,7 +59,7 @@ impl<S: Stream> Outgoing<S> {
 
     /// Queues `frame`. True if the connection was not among the touched ones yet. A frame that alone is larger than the queue may be
     /// still goes, if nothing else waits: otherwise it never could.
-    pub(super) fn push(&self, frame: &Bytes, queue_bytes_max: usize) -> Result<bool, Ending> {
+    pub(super) fn push(&self, frame: Bytes, queue_bytes_max: usize) -> Result<bool, Ending> {
         let mut io = self.io.borrow_mut();
         let waiting = io.batch.len() + io.outbox.len();
         if waiting > 0 && waiting + frame.len() > queue_bytes_max {
@@ -67,10 +67,10 @@ impl<S: Stream> Outgoing<S> {
         }
         put_header(frame.len(), &mut io.batch).map_err(Ending::TooLong)?;
         if frame.len() <= COPIED_MAX {
-            io.batch.extend_from_slice(frame);
+            io.batch.extend_from_slice(&frame);
         } else {
             io.seal();
-            io.outbox.push(frame.clone());
+            io.outbox.push(frame);
         }
         io.spoke = true;
         Ok(!std::mem::replace(&mut io.touched, true))
