@@ -216,11 +216,17 @@ impl Subscriber {
         }
     }
 
-    /// Resumes at the broker at `address` and takes what comes, until the last message of `publishers` publishers came.
+    /// Resumes at the broker at `address` and takes what comes, until the last message of `publishers` publishers came. Calls
+    /// `received` for each PUBLISH.
     ///
     /// # Errors
     /// If the connection ends ([`Link::was_lost`]) or the broker is wrong; it can be resumed in the first case.
-    pub fn run(&mut self, address: SocketAddr, publishers: usize) -> io::Result<()> {
+    pub fn run(
+        &mut self,
+        address: SocketAddr,
+        publishers: usize,
+        mut received: impl FnMut(),
+    ) -> io::Result<()> {
         let (mut link, answer) = Link::open(address, persistent(self.version, self.client_id))?;
         if self.subscribed && !answer.session_present {
             return Err(io::Error::other(format!("the session of {} is gone", self.client_id)));
@@ -228,6 +234,7 @@ impl Subscriber {
         while self.ended.len() < publishers {
             match link.receive()? {
                 Packet::Publish(publish) => {
+                    received();
                     if let Some(answer) = self.take(&publish)? {
                         link.send(&[answer])?;
                     }

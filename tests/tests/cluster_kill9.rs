@@ -70,24 +70,28 @@ fn survives(victim: Victim, seed: u64) {
     let stage = Stage::new(&cluster);
     let mut subscriber = Subscriber::new(Version::V5, "subscriber");
     subscriber.subscribe(cluster.address(2), &["numbers/#"]).expect("it may subscribe");
-    let (acknowledged, acknowledgements) = mpsc::channel();
+    let (teller, news) = mpsc::channel();
     let begun = Instant::now();
-    let (publishers, subscriber, mut pauses) = thread::scope(|scope| {
+    let (publishers, subscriber, pauses) = thread::scope(|scope| {
         let _abandon = AbandonOnPanic(&stage);
-        let listening = scope.spawn(|| {
-            persist(&stage, SUBSCRIBER, |address| subscriber.run(address, PUBLISHERS.len()));
+        let received = teller.clone();
+        let stage = &stage;
+        let listening = scope.spawn(move || {
+            persist(stage, SUBSCRIBER, |address| {
+                subscriber.run(address, PUBLISHERS.len(), || tell(&received, News::Received(address)))
+            });
             subscriber
         });
         let publishing = [0, 1].map(|number| {
-            let (stage, acknowledged) = (&stage, acknowledged.clone());
+            let acknowledged = teller.clone();
             scope.spawn(move || publish(stage, number, &acknowledged))
         });
         let mut rng = Rng::from_seed(seed);
         let mut pauses = Vec::new();
         let mut counts = [0; 2];
         for _ in 0..rounds {
-            count(rng.between(20, 300), &acknowledgements, &mut counts);
-            pauses.push(kill(victim, &mut cluster, &stage, &acknowledgements, &mut counts));
+            count(rng.between(20, 300), &news, &mut counts);
+            pauses.push(kill(victim, &mut cluster, stage, &news, &mut counts));
         }
         stage.finish();
         let publishers = publishing.map(|thread| thread.join().expect("a publisher comes to its end"));
@@ -102,37 +106,70 @@ fn survives(victim: Victim, seed: u64) {
         assert_eq!(publisher.acknowledged().len() as u64, publisher.sent(), "in the end everything is");
         sent += publisher.sent();
     }
-    pauses.sort_unstable();
-    let (median, longest) = (pauses.get(pauses.len() / 2), pauses.last());
+    let acknowledged = pauses.iter().map(|pauses| pauses.acknowledged).collect();
+    let received = pauses.iter().filter_map(|pauses| pauses.received).collect();
     println!(
-        "{victim:?}: {rounds} rounds and {sent} messages in {:?}; from the kill until each publisher was acknowledged again: median \
-         {median:?}, longest {longest:?}",
-        begun.elapsed()
+        "{victim:?}: {rounds} rounds and {sent} messages in {} s; after a kill publishers were acknowledged again {}, the subscriber of \
+         the killed node received again {}",
+        begun.elapsed().as_secs(),
+        spread(acknowledged),
+        spread(received)
     );
 }
 
+/// The median and the longest.
+fn spread(mut pauses: Vec<Duration>) -> String {
+    pauses.sort_unstable();
+    match (pauses.get(pauses.len() / 2), pauses.last()) {
+        (Some(median), Some(longest)) => {
+            format!("after {} ms (median), {} ms (longest)", median.as_millis(), longest.as_millis())
+        }
+        _ => "(not this time)".to_owned(),
+    }
+}
+
+/// What a client has to tell.
+enum News {
+    /// This publisher had a message acknowledged.
+    Acknowledged(usize),
+    /// The subscriber received something from the node at this address.
+    Received(SocketAddr),
+}
+
+fn tell(teller: &Sender<News>, news: News) {
+    // The test may have failed and be gone.
+    let _ = teller.send(news);
+}
+
+/// From a kill until clients went on.
+#[derive(Clone, Copy, Debug)]
+struct Pauses {
+    /// Until each publisher had something acknowledged.
+    acknowledged: Duration,
+    /// Until the subscriber received something elsewhere, if its node was killed.
+    received: Option<Duration>,
+}
+
 /// One publisher, to its end.
-fn publish(stage: &Stage, number: usize, acknowledged: &Sender<usize>) -> Publisher {
+fn publish(stage: &Stage, number: usize, teller: &Sender<News>) -> Publisher {
     let (version, topic, qos) = PUBLISHERS[number];
     let mut publisher = Publisher::new(version, topic, topic, qos);
-    let note = || {
-        // The test may have failed and be gone.
-        let _ = acknowledged.send(number);
-    };
+    let note = || tell(teller, News::Acknowledged(number));
     persist(stage, number, |address| publisher.run(address, || stage.goes_on(), note));
     publisher
 }
 
-/// Kills, waits until both publishers are acknowledged again, and brings back what was killed. Gives the pause.
+/// Kills, waits until all clients go on, and brings back what was killed.
 fn kill(
     victim: Victim,
     cluster: &mut Cluster,
     stage: &Stage,
-    acknowledgements: &Receiver<usize>,
+    news: &Receiver<News>,
     counts: &mut [u64; 2],
-) -> Duration {
+) -> Pauses {
+    let home = stage.node_of(SUBSCRIBER);
     let killed: Vec<u8> = match victim {
-        Victim::NodeOfTheSubscriber => vec![stage.node_of(SUBSCRIBER)],
+        Victim::NodeOfTheSubscriber => vec![home],
         Victim::NodeOfAPublisher => vec![stage.node_of(1)],
         Victim::LeaderOfTheBusiestShard => {
             let busiest = usize::from(counts[1] > counts[0]);
@@ -146,26 +183,43 @@ fn kill(
         stage.set_running(*node, false);
     }
     // What was acknowledged before is no sign of life.
-    while let Ok(number) = acknowledgements.try_recv() {
-        counts[number] += 1;
+    while let Ok(news) = news.try_recv() {
+        note(&news, counts);
     }
     let all_down = killed.len() == usize::from(NODES);
     if all_down {
         restart(&killed, cluster, stage);
     }
-    let mut again = [false; 2];
-    while again != [true; 2] {
-        let number = await_one(acknowledgements);
-        counts[number] += 1;
-        again[number] = true;
-    }
-    let pause = begun.elapsed();
-    count(20, acknowledgements, counts);
+    let pauses = await_all(cluster.address(home), killed == [home], begun, news, counts);
+    count(20, news, counts);
     if !all_down {
         restart(&killed, cluster, stage);
     }
     killed.iter().for_each(|node| cluster.await_ready(*node));
-    pause
+    pauses
+}
+
+/// Waits until both publishers are acknowledged again, and until the subscriber, if it `moves`, hears from another node than `home`.
+fn await_all(
+    home: SocketAddr,
+    moves: bool,
+    begun: Instant,
+    news: &Receiver<News>,
+    counts: &mut [u64; 2],
+) -> Pauses {
+    let (mut acknowledged, mut received) = ([None; 2], None);
+    while acknowledged.contains(&None) || moves && received.is_none() {
+        let next = next(news);
+        note(&next, counts);
+        let went_on = match next {
+            News::Acknowledged(number) => &mut acknowledged[number],
+            News::Received(address) if address != home => &mut received,
+            News::Received(_) => continue,
+        };
+        went_on.get_or_insert_with(|| begun.elapsed());
+    }
+    let acknowledged = acknowledged.into_iter().flatten().max().expect("there are publishers");
+    Pauses { acknowledged, received: received.filter(|_| moves) }
 }
 
 fn restart(nodes: &[u8], cluster: &mut Cluster, stage: &Stage) {
@@ -175,14 +229,22 @@ fn restart(nodes: &[u8], cluster: &mut Cluster, stage: &Stage) {
     }
 }
 
-fn count(how_many: u64, acknowledgements: &Receiver<usize>, counts: &mut [u64; 2]) {
-    for _ in 0..how_many {
-        counts[await_one(acknowledgements)] += 1;
+/// Waits for so many acknowledgements.
+fn count(how_many: u64, news: &Receiver<News>, counts: &mut [u64; 2]) {
+    let end = counts.iter().sum::<u64>() + how_many;
+    while counts.iter().sum::<u64>() < end {
+        note(&next(news), counts);
     }
 }
 
-fn await_one(acknowledgements: &Receiver<usize>) -> usize {
-    acknowledgements.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no acknowledgement came: {error}"))
+fn note(news: &News, counts: &mut [u64; 2]) {
+    if let News::Acknowledged(number) = news {
+        counts[*number] += 1;
+    }
+}
+
+fn next(news: &Receiver<News>) -> News {
+    news.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no client went on: {error}"))
 }
 
 /// Which nodes clients can go to, and where they are.

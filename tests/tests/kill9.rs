@@ -38,7 +38,11 @@ fn twenty_kills_lose_nothing_acknowledged_and_double_nothing_of_qos_2() {
     let (publishers, subscriber) = thread::scope(|scope| {
         let listening = scope.spawn(|| {
             // It stays away from every third broker, whose messages wait for it through the next kill.
-            persist(&stage, |round| round % 3 != 0, |address| subscriber.run(address, publishers.len()));
+            persist(
+                &stage,
+                |round| round % 3 != 0,
+                |address| subscriber.run(address, publishers.len(), || {}),
+            );
             subscriber
         });
         let publishing = publishers.map(|(version, topic, qos)| {

@@ -10,9 +10,12 @@ use broker_core::ids::{NodeId, ShardId};
 use broker_core::rng::Rng;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout};
@@ -56,10 +59,7 @@ impl<S: Stream> Node<S> {
         let rng = Rng::from_seed(seed);
         let others: Vec<_> = addresses.into_iter().filter(|(node, _)| *node != identity.node).collect();
         shared.borrow_mut().peers = Peers {
-            members: others
-                .iter()
-                .map(|(node, _)| (*node, Member { life: 0, outgoing: None, incoming: None }))
-                .collect(),
+            members: others.iter().map(|(node, _)| (*node, Member::default())).collect(),
             queue_bytes_max: usize::try_from(queue_bytes_max).unwrap_or(usize::MAX),
             leaderless: (0..shards).map(ShardId).collect(),
             ..Peers::default()
@@ -100,7 +100,7 @@ impl<N: Net> Dialler<N> {
                 }
                 Err(error) => self.node.borrow_mut().cannot_reach(self.peer, self.address, &error),
             }
-            sleep(self.jittered(wait)).await;
+            self.pause(wait).await;
             wait = (2 * wait).min(WAIT_MOST);
         }
     }
@@ -117,6 +117,21 @@ impl<N: Net> Dialler<N> {
         let mut node = self.node.borrow_mut();
         let link = Rc::new(Outgoing::new(node.peers.next_link(self.peer), stream));
         Ok(node.outgoing_opened(peer, &link).then_some(link))
+    }
+
+    /// Waits, but no longer than until the member dials.
+    async fn pause(&mut self, wait: Duration) {
+        let mut sleep = pin!(sleep(self.jittered(wait)));
+        poll_fn(|context| {
+            let mut node = self.node.borrow_mut();
+            let Some(member) = node.peers.members.get_mut(&self.peer) else { return Poll::Ready(()) };
+            if std::mem::take(&mut member.is_there) {
+                return Poll::Ready(());
+            }
+            member.waits_to_dial.clone_from(context.waker());
+            sleep.as_mut().poll(context)
+        })
+        .await;
     }
 
     /// Between half of `wait` and all of it, so that members that lost each other do not dial in step.

@@ -58,6 +58,9 @@ struct Member<S> {
     life: u64,
     outgoing: Option<Rc<Outgoing<S>>>,
     incoming: Option<Rc<Incoming<S>>>,
+    /// It has dialled, so it can be dialled: whoever waits to do so need not.
+    is_there: bool,
+    waits_to_dial: Waker,
 }
 
 /// One connection to or from a member; no two have the same number.
@@ -135,6 +138,13 @@ impl<S> Peers<S> {
         if self.leaderless.remove(&shard) && self.leaderless.is_empty() {
             self.waits_for_leaders.wake_by_ref();
         }
+    }
+}
+
+impl<S> Default for Member<S> {
+    fn default() -> Self {
+        let waits_to_dial = Waker::noop().clone();
+        Member { life: 0, outgoing: None, incoming: None, is_there: false, waits_to_dial }
     }
 }
 
@@ -222,6 +232,7 @@ impl<S: Stream> Node<S> {
         if let Some(member) = self.peers.members.get_mut(&peer.node) {
             debug_assert!(member.outgoing.is_none(), "one dials at a time");
             member.outgoing = Some(link.clone());
+            member.is_there = false;
         }
         self.up_if_both(peer.node);
         true
@@ -238,6 +249,8 @@ impl<S: Stream> Node<S> {
         }
         if let Some(member) = self.peers.members.get_mut(&peer.node) {
             member.incoming = Some(link.clone());
+            member.is_there = member.outgoing.is_none();
+            member.waits_to_dial.wake_by_ref();
         }
         self.up_if_both(peer.node);
         true

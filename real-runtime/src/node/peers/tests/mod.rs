@@ -28,7 +28,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{sleep, timeout};
 
 const LONG: Duration = Duration::from_secs(15);
@@ -47,13 +47,20 @@ enum Told {
 struct Core {
     told: Rc<RefCell<Vec<Told>>>,
     outputs: Rc<RefCell<Vec<Output>>>,
+    /// Sends every frame back.
+    echoes: Rc<Cell<bool>>,
 }
 
 impl Broker for Core {
     fn handle(&mut self, _: Instant, input: Input) {
         self.told.borrow_mut().push(match input {
             Input::PeerUp { peer } => Told::Up(peer.0),
-            Input::PeerFrame { peer, frame } => Told::Frame(peer.0, frame),
+            Input::PeerFrame { peer, frame } => {
+                if self.echoes.get() {
+                    self.outputs.borrow_mut().push(Output::SendPeer { peer, frame: frame.clone() });
+                }
+                Told::Frame(peer.0, frame)
+            }
             Input::PeerDown { peer } => Told::Down(peer.0),
             _ => return,
         });
@@ -96,6 +103,7 @@ struct Member<S> {
     core: Core,
     disk: Disk,
     node: SharedNode<S>,
+    turns: JoinHandle<Result<(), StorageError>>,
 }
 
 impl<S: Stream> Member<S> {
@@ -127,7 +135,7 @@ impl<S: Stream> Member<S> {
             clock: Clock::start(),
             bounds,
         });
-        spawn_local(Turns::new(node.clone()));
+        let turns = spawn_local(Turns::new(node.clone()));
         let membership = Membership {
             identity: identity(number, life),
             addresses: addresses.clone(),
@@ -136,7 +144,7 @@ impl<S: Stream> Member<S> {
             seed: u64::from(number),
         };
         Node::join(&node, net, listener, membership);
-        Member { number, core, disk, node }
+        Member { number, core, disk, node, turns }
     }
 
     /// Has the core send frames in one turn.
@@ -390,5 +398,18 @@ fn a_member_is_ready_when_it_knows_all_leaders() {
             sleep(Duration::from_millis(5)).await;
         }
         timeout(LONG, ready).await.expect("in time").expect("no panic");
+    });
+}
+
+#[test]
+fn a_member_stops_although_the_others_never_fall_silent() {
+    run(async {
+        let (one, two) = pair(&Memory::default()).await;
+        [&one, &two].iter().for_each(|member| member.core.echoes.set(true));
+        one.say(2, &[Bytes::from_static(b"ball")]);
+        one.until("a rally", |told| told.len() > 100).await;
+        one.node.borrow_mut().shut_down();
+        let ended = timeout(LONG, one.turns).await.expect("in time").expect("no panic");
+        assert_eq!(ended, Ok(()));
     });
 }
