@@ -80,8 +80,8 @@ impl ClusterOptions {
         let replicas = self.members.len().min(usize::from(self.replicas));
         (replicas < MEMBERS_TO_SURVIVE).then(|| {
             format!(
-                "with {replicas} replicas of each message the cluster serves only while all of them are up; {MEMBERS_TO_SURVIVE} \
-                 members and `cluster.replicas = {MEMBERS_TO_SURVIVE}` go on serving when one of them crashes"
+                "fewer than {MEMBERS_TO_SURVIVE} replicas of each message ({replicas}): the cluster serves only while all of them are up; \
+                 {MEMBERS_TO_SURVIVE} members and `cluster.replicas = {MEMBERS_TO_SURVIVE}` go on when one crashes"
             )
         })
     }
@@ -210,7 +210,11 @@ mod tests {
         let cluster = config.cluster.expect("it is configured");
         let setup = cluster.setup();
         assert_eq!((setup.members.len(), setup.shards, setup.replicas), (2, 16, 3));
-        assert!(cluster.warning().is_some_and(|warning| warning.starts_with("with 2 replicas")));
+        assert!(
+            cluster
+                .warning()
+                .is_some_and(|warning| warning.contains("(2): the cluster serves only while all"))
+        );
     }
 
     #[test]
