@@ -92,6 +92,11 @@ impl<O, T> Upstream<O, T> {
         }
     }
 
+    /// Whether there may be requests that the leader was not sent yet. False while no leader is known.
+    pub fn has_unsent(&self) -> bool {
+        self.leader.is_some() && self.sent < self.next
+    }
+
     /// Hands out, in order, the requests that the leader was not sent yet; none while no leader is known.
     pub fn unsent(&mut self) -> impl Iterator<Item = Request<'_, O>> {
         let known = self.leader.is_some();

@@ -242,6 +242,17 @@ impl RaftGroup {
         self.receiving.take_if(|receiving| receiving.index() <= committed);
     }
 
+    /// Whether [`RaftGroup::advance`] would record and say nothing, and nothing waits to be applied, until something happens to it: it is called,
+    /// or what it waits for is on disk.
+    pub fn is_settled(&self, log: &NodeLog) -> bool {
+        let durable = log.durable();
+        self.outbox.is_empty()
+            && self.commits.is_empty()
+            && self.appended.is_empty()
+            && self.unsynced.front().is_none_or(|step| step.needs > durable)
+            && !self.raw.has_ready()
+    }
+
     /// The entries that were appended since it was asked last, from and up to: each run has taken the place of all that was there from its first on.
     pub fn take_appended(&mut self) -> Vec<(Index, Index)> {
         std::mem::take(&mut self.appended)

@@ -75,6 +75,9 @@ impl Edge {
             return;
         }
         let stream = self.stream(shard);
+        if !stream.requests.has_unsent() {
+            return;
+        }
         let gateway = stream.gateway;
         let Some(to) = stream.requests.leader() else { return };
         for request in stream.requests.unsent() {

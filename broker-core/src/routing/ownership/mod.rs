@@ -179,7 +179,11 @@ impl Ownership {
 
     /// A write, and all before it, is on disk.
     pub fn on_persisted(&mut self, write: WriteId) {
-        self.log.persisted(write);
+        for shard in self.log.persisted(write) {
+            if let Some(replica) = self.replicas.get_mut(&shard) {
+                replica.on_persisted();
+            }
+        }
     }
 
     /// A snapshot is on disk.
@@ -194,8 +198,7 @@ impl Ownership {
             // However late it is: a node that stood still must not take its own pause for the leader's silence.
             self.next_tick = now + TICK;
             for replica in self.replicas.values_mut() {
-                replica.group.tick();
-                replica.on_timer(gateway);
+                replica.on_tick(gateway);
             }
         }
         if self.next_renewal <= now {
@@ -210,14 +213,8 @@ impl Ownership {
         loop {
             let mut out = Vec::new();
             let around = Surroundings { leaders: &self.leaders, members: &self.members };
-            for (shard, replica) in &mut self.replicas {
-                let mut said = Vec::new();
-                replica.group.advance(&mut self.log, &mut said);
-                out.extend(said.into_iter().map(|(to, message)| {
-                    let frame = Frame::Raft { shard: *shard, message };
-                    Addressed { to, frame }
-                }));
-                replica.advance(gateway, &around, &mut out);
+            for replica in self.replicas.values_mut() {
+                replica.advance(&mut self.log, gateway, &around, &mut out);
             }
             self.edge.alive = self.log.durable() >= self.life_record;
             self.edge.send_all_requests(gateway.wall(), &mut out);
@@ -247,10 +244,7 @@ impl Ownership {
     }
 
     fn take_snapshot(&mut self, gateway: &mut Gateway) {
-        let replicas = self.replicas.iter().map(|(shard, replica)| {
-            let machine = &replica.machine;
-            (*shard, replica.group.replica(|| machine.snapshot()))
-        });
+        let replicas = self.replicas.iter().map(|(shard, replica)| (*shard, replica.whole()));
         let snapshot = self.log.snapshot(replicas.collect());
         self.last_snapshot_bytes = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.snapshot_pending = true;
@@ -274,7 +268,7 @@ impl Ownership {
         match frame {
             Frame::Raft { shard, message } => {
                 if let Some(replica) = self.replicas.get_mut(&shard)
-                    && replica.group.step(from, &message).is_err()
+                    && replica.step(from, &message).is_err()
                 {
                     gateway.event(Event::PeerFrameRefused { peer: from });
                 }

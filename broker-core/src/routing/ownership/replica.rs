@@ -1,13 +1,15 @@
 //! One replica of a shard: its part of the log, the machine, and, while it leads, what a leader does.
 
 use super::arrivals::Arrivals;
-use super::frame::Addressed;
+use super::frame::{Addressed, Frame};
 use super::lead::{Lead, Surroundings};
 use crate::base::ids::{NodeId, ShardId, Term};
 use crate::base::time::{Instant, WallTime};
 use crate::cluster::Placement;
 use crate::replication::local;
-use crate::replication::raft::{Commit, RaftGroup, Role};
+use crate::replication::node_log::NodeLog;
+use crate::replication::raft::{Commit, RaftGroup, Role, StepError};
+use crate::replication::replica::Replica as Recorded;
 use crate::session::Gateway;
 use crate::session::outbound::drop_event;
 use crate::shard::{Effect, Entry, Machine, Op, QueueLimits};
@@ -18,7 +20,7 @@ use std::rc::Rc;
 pub(super) struct Replica {
     shard: ShardId,
     placement: Rc<Placement>,
-    pub(super) group: RaftGroup,
+    group: RaftGroup,
     pub(super) machine: Machine,
     limits: QueueLimits,
     arrivals: Arrivals,
@@ -26,6 +28,8 @@ pub(super) struct Replica {
     came_at: Option<Instant>,
     lead: Option<Lead>,
     effects: Vec<Effect>,
+    /// Whether [`Replica::advance`] may find something to do: most turns concern few of a node's replicas.
+    stirred: bool,
 }
 
 impl Replica {
@@ -47,12 +51,14 @@ impl Replica {
             came_at: None,
             lead: None,
             effects: Vec::new(),
+            stirred: true,
         }
     }
 
     /// What the leader does, if this replica leads and serves.
     pub(super) fn leading(&mut self) -> Option<(&mut Lead, &Machine, &mut RaftGroup)> {
         let lead = self.lead.as_mut().filter(|lead| lead.serves())?;
+        self.stirred = true;
         Some((lead, &self.machine, &mut self.group))
     }
 
@@ -70,13 +76,48 @@ impl Replica {
         }
     }
 
-    /// Applies what is committed, and takes up or lays down the lead.
+    /// All of it, for the node's snapshot.
+    pub(super) fn whole(&self) -> Recorded {
+        self.group.replica(|| self.machine.snapshot())
+    }
+
+    /// Takes in what another replica said.
+    ///
+    /// # Errors
+    /// Says why it was refused; nothing was changed then.
+    pub(super) fn step(&mut self, from: NodeId, message: &[u8]) -> Result<(), StepError> {
+        self.stirred = true;
+        self.group.step(from, message)
+    }
+
+    /// What it recorded is on disk.
+    pub(super) fn on_persisted(&mut self) {
+        self.stirred = true;
+    }
+
+    /// Records what is new, says what may be said, and does what is to be done; nothing, if nothing has happened to it since.
     pub(super) fn advance(
         &mut self,
+        log: &mut NodeLog,
         gateway: &mut Gateway,
         around: &Surroundings<'_>,
         out: &mut Vec<Addressed>,
     ) {
+        if !self.stirred {
+            return;
+        }
+        let mut said = Vec::new();
+        self.group.advance(log, &mut said);
+        let shard = self.shard;
+        out.extend(
+            said.into_iter().map(|(to, message)| Addressed { to, frame: Frame::Raft { shard, message } }),
+        );
+        self.work(gateway, around, out);
+        self.stirred = !self.group.is_settled(log) || self.lead.as_ref().is_some_and(Lead::is_to_propose);
+    }
+
+    /// Applies what is committed, and takes up or lays down the lead.
+    fn work(&mut self, gateway: &mut Gateway, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
         for run in self.group.take_appended() {
             self.arrivals.came(run, gateway.now());
         }
@@ -151,8 +192,10 @@ impl Replica {
         self.effects = effects;
     }
 
-    /// Time has passed.
-    pub(super) fn on_timer(&mut self, gateway: &Gateway) {
+    /// A [`TICK`](crate::replication::raft::TICK) has passed.
+    pub(super) fn on_tick(&mut self, gateway: &Gateway) {
+        self.stirred = true;
+        self.group.tick();
         let time = self.time(gateway.now(), gateway.wall());
         if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
             lead.on_timer(&self.machine, &mut self.group, time, gateway.now());
@@ -161,6 +204,7 @@ impl Replica {
 
     /// The link to a member is gone.
     pub(super) fn on_peer_down(&mut self, peer: NodeId) {
+        self.stirred = true;
         self.group.unreachable(peer);
         if let Some(lead) = &mut self.lead {
             lead.on_peer_down(peer);
