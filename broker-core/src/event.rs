@@ -103,6 +103,14 @@ pub enum Event {
         /// In which term.
         term: u64,
     },
+    /// This node, which leads a shard, has not heard of a gateway for the length of its lease: the shard has dropped it, and detached
+    /// its sessions.
+    GatewayDropped {
+        /// Which shard.
+        shard: ShardId,
+        /// The node that is the gateway.
+        node: NodeId,
+    },
     /// A write is on disk.
     Durable {
         /// Which.

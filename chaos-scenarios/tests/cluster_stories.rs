@@ -43,7 +43,12 @@ fn stories_of_several_nodes_hold_and_reach_every_situation_that_needs_no_second_
     let reached: BTreeSet<&str> = trials.iter().flat_map(|trial| trial.situations.keys().copied()).collect();
     assert_hold(trials.into_iter());
     let missing: Vec<&str> = situations::names_of_cluster().filter(|name| !reached.contains(name)).collect();
-    assert_eq!(missing, ["leadership moved to another node"], "the stand-in has one leader for ever");
+    let beyond = [
+        "leadership moved to another node",
+        "gateway dropped at the end of its lease",
+        "gateway dropped although its process lived",
+    ];
+    assert_eq!(missing, beyond, "the stand-in has one leader for ever, and no leases");
 }
 
 #[test]
@@ -63,7 +68,10 @@ fn a_gateway_that_acknowledges_what_it_cannot_keep_is_found_out() {
     let story = cluster::all().iter().find(|story| story.name == "split-views").expect("it is told");
     let cluster = Relayed { acknowledges: true };
     let loses = |seed| tell_of(&cluster, story, seed).broken.iter().any(|broken| broken.name == "AckOwned");
-    assert!((0..40).any(loses), "forty partitions, and what was acknowledged and not kept was never missed");
+    assert!(
+        (0..200).any(loses),
+        "two hundred partitions, and what was acknowledged and not kept was never missed"
+    );
 }
 
 #[test]

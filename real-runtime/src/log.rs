@@ -90,6 +90,13 @@ impl EventLog {
             Event::LeaderKnown { shard, leader, term } => {
                 debug!(shard = shard.0, leader = leader.0, term, "leader known");
             }
+            Event::GatewayDropped { shard, node } => {
+                debug!(
+                    shard = shard.0,
+                    gateway = node.0,
+                    "gateway dropped: not heard of for the length of its lease"
+                );
+            }
             Event::PeerFrameRefused { peer } => {
                 if let Some(unwritten) = self.peers.admit(now, *peer) {
                     warn!(

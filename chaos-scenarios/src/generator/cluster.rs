@@ -8,7 +8,7 @@ use broker_core::ids::NodeId;
 use broker_core::rng::Rng;
 use broker_core::time::{Duration, Instant};
 use faults::Families;
-pub(crate) use faults::{blackout, shuffled, split};
+pub(crate) use faults::{blackout, outage, shuffled, split};
 use sim::scenario::{
     Architecture, ClientSpec, Fault, NodeSpec, PeerRoads, Phases, Roams, Scenario, Span, When,
 };
@@ -36,6 +36,11 @@ fn swarm(seed: u64) -> Scenario {
     let nodes: Vec<NodeId> = scenario.topology.nodes.iter().map(|node| node.node).collect();
     let families = Families::draw(&mut rng);
     let heal_ms = scenario.phases.safety_ms;
+    let mut outage = rng.fork("longer than the lease");
+    if outage.chance(1, 8) {
+        outlast(&mut scenario, &mut outage, &nodes);
+    }
+    let heal_ms = heal_ms.max(scenario.phases.safety_ms);
     for _ in 0..rng.below(6) {
         let from_ms = rng.between(500, heal_ms - 1_000);
         for (from_ms, until_ms, kind) in families.fault(&mut rng, &nodes, from_ms) {
@@ -57,9 +62,32 @@ pub(crate) fn in_cluster(mut scenario: Scenario) -> Scenario {
     scenario
 }
 
+/// A node is out for longer than its lease as a gateway lasts, while its clients go on.
+fn outlast(scenario: &mut Scenario, rng: &mut Rng, nodes: &[NodeId]) {
+    let (from_ms, lasts_ms) = (rng.between(1_000, 5_000), longer_than_a_lease_ms(rng));
+    let kind = outage(rng, nodes);
+    scenario.fault(from_ms, from_ms + lasts_ms, kind);
+    scenario.phases.safety_ms = scenario.phases.safety_ms.max(from_ms + lasts_ms + 4_000);
+    let until = scenario.phases.heal_at();
+    for load in scenario.clients.iter_mut().filter_map(|client| client.workload.as_mut()) {
+        load.until = until;
+        load.pause_ms = Span { min: load.pause_ms.min * STRETCH, max: load.pause_ms.max * STRETCH };
+    }
+}
+
+/// How long an outage lasts, in milliseconds, after which shards have dropped the node as a gateway: their lease is ten seconds.
+pub(crate) fn longer_than_a_lease_ms(rng: &mut Rng) -> u64 {
+    *rng.pick(&[10_500, 12_000, 15_000, 19_000])
+}
+
 /// Founds a cluster of nodes like the first.
 pub(crate) fn found(scenario: &mut Scenario, rng: &mut Rng) {
-    let count: u32 = *rng.pick(&[3, 3, 3, 4, 5]);
+    let small: u32 = *rng.pick(&[3, 3, 3, 4, 5]);
+    let count = match rng.fork("large").below(16) {
+        0 => 7,
+        1 => 6,
+        _ => small,
+    };
     let shards = *rng.pick(&[1, 2, 4, 8]);
     let replicas = if rng.chance(1, 3) { 5 } else { 3 };
     scenario.architecture = Architecture::Ownership { shards, replicas };
@@ -136,7 +164,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn seeds_reach_every_fault_between_nodes_and_clusters_of_three_to_five() {
+    fn seeds_reach_every_fault_between_nodes_and_clusters_of_three_to_seven() {
         let all: Vec<Scenario> = (0..400).map(swarm).collect();
         let kinds: BTreeSet<&str> =
             all.iter().flat_map(|scenario| scenario.faults.iter().map(|fault| fault.kind.name())).collect();
@@ -144,7 +172,7 @@ mod tests {
             assert!(kinds.contains(kind), "{kind} is never drawn: {kinds:?}");
         }
         let sizes: BTreeSet<usize> = all.iter().map(|scenario| scenario.topology.nodes.len()).collect();
-        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
         assert!(all.iter().any(|scenario| scenario.faults.is_empty()), "some seed has no fault at all");
     }
 }

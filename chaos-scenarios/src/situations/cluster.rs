@@ -4,10 +4,13 @@ use super::{Situation, windows};
 use crate::model::{Conn, Model, Place};
 use broker_core::event::Event;
 use broker_core::ids::{NodeId, ShardId};
-use broker_core::time::Duration;
+use broker_core::time::{Duration, Instant};
 use sim::history::{Closer, NodeDown, Packet, Qos, What};
 use sim::scenario::FaultKind;
 use std::collections::BTreeMap;
+
+/// For how long a shard waits to hear of a gateway before it drops it.
+const LEASE: Duration = Duration::from_secs(10);
 
 pub(super) const ALL: &[Situation] = &[
     Situation { name: "leader went down while publishes were not acknowledged", count: leaders_down },
@@ -32,6 +35,15 @@ pub(super) const ALL: &[Situation] = &[
         count: |model| republished_elsewhere(model, Qos::ExactlyOnce),
     },
     Situation { name: "client turned away and served elsewhere", count: served_elsewhere },
+    Situation {
+        name: "gateway dropped at the end of its lease",
+        count: |model| dropped_gateways(model).len(),
+    },
+    Situation { name: "gateway dropped although its process lived", count: dropped_alive },
+    Situation {
+        name: "client dismissed because a shard cannot be reached",
+        count: |model| super::dismissed(model, 0x89),
+    },
 ];
 
 fn leaders_moved(model: &Model<'_>) -> usize {
@@ -157,6 +169,29 @@ fn republished_elsewhere(model: &Model<'_>, qos: Qos) -> usize {
         message.sent.iter().any(|sending| model.conns[&sending.conn].node != first)
     });
     resent.filter(|message| message.qos == qos).count()
+}
+
+/// When which gateways were dropped by a shard that had not heard of them.
+fn dropped_gateways(model: &Model<'_>) -> Vec<(Instant, NodeId)> {
+    let dropped = model.history.events().filter_map(|(at, _, event)| match event {
+        Event::GatewayDropped { node, .. } => Some((at, *node)),
+        _ => None,
+    });
+    dropped.collect()
+}
+
+fn dropped_alive(model: &Model<'_>) -> usize {
+    // All through the lease, or it is another process that lived.
+    let lived = |at: Instant, node: NodeId| {
+        let down = model.ground.downs.iter().rfind(|down| down.node == node && down.at <= at);
+        down.is_none_or(|down| {
+            let later =
+                model.ground.ups.iter().filter(|(place, which)| *which == node && *place > down.place);
+            let mut since = later.map(|(place, _)| at.saturating_since(model.record(*place).at));
+            since.any(|since| since >= LEASE)
+        })
+    };
+    dropped_gateways(model).into_iter().filter(|(at, node)| lived(*at, *node)).count()
 }
 
 /// Accepted connections of clients whose attempt before, to another node, was not.

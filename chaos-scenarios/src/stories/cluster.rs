@@ -4,6 +4,7 @@ mod blackout;
 mod clog;
 mod gateways;
 mod leaders;
+mod leases;
 mod queued;
 mod restarts;
 mod retained;
@@ -17,7 +18,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 15] = [
+const OWN: [Story; 17] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -33,6 +34,8 @@ const OWN: [Story; 15] = [
     retained::STORY,
     shared::STORY,
     clog::STORY,
+    leases::STORY,
+    leases::SLEEPER,
 ];
 
 /// Stories of one node that say nothing, or take too long, when they are told of several.

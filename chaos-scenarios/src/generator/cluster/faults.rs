@@ -113,6 +113,20 @@ fn leader(rng: &mut Rng, nodes: &[NodeId]) -> FaultKind {
     }
 }
 
+/// What takes a node away from the others, or from one of them.
+pub(crate) fn outage(rng: &mut Rng, nodes: &[NodeId]) -> FaultKind {
+    let order = shuffled(rng, nodes);
+    let (node, other) = (order[0], order[1]);
+    match rng.below(8) {
+        0 | 1 => FaultKind::Pause { node },
+        2 | 3 => FaultKind::Isolate { node },
+        4 => FaultKind::Kill { node },
+        5 => FaultKind::PowerLoss { node },
+        6 => FaultKind::PeerBlock { from: node, to: other },
+        _ => FaultKind::Clog { node },
+    }
+}
+
 /// All machines lose power, almost at once, and are back one after another.
 pub(crate) fn blackout(rng: &mut Rng, nodes: &[NodeId], from_ms: u64) -> Vec<Timed> {
     let spread_ms = *rng.pick(&[1, 30]);

@@ -173,6 +173,9 @@ impl Lead {
         }
         match &entry.op {
             Op::Tick => self.tick_proposed = false,
+            Op::GatewayLost(lost) => {
+                gateway.event(Event::GatewayDropped { shard: self.shard, node: lost.node });
+            }
             // The span goes on from where the queue begins now.
             Op::Progress { session, .. } => drop(self.ready.insert(session.incarnation)),
             _ => {}
