@@ -5,9 +5,9 @@ use super::gateway::{Conn, Gateway};
 use super::outbound::Stretch;
 use crate::base::ids::{ConnId, Position, ShardId};
 use crate::message::Message;
-use crate::shard::Attachment;
 use crate::shard::machine::read::Pending;
 use crate::shard::queue::Queued;
+use crate::shard::{Attachment, Step};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -59,10 +59,18 @@ impl Mirror {
         self.items.extend(items.into_iter().skip(known));
     }
 
-    /// What is below was dropped, and that is on disk.
+    /// The messages below were dropped, and that is on disk.
     pub(super) fn drop_below(&mut self, position: Position) {
         let dropped = usize::try_from(position.0.saturating_sub(self.first.0)).unwrap_or(usize::MAX);
-        self.items.iter_mut().take(dropped).for_each(|item| *item = Pushed::Done);
+        let positions = (self.first.0..).map(Position);
+        for (position, item) in positions.zip(&mut self.items).take(dropped) {
+            if let Pushed::Message { queued, .. } = item {
+                *item = match Step::of_drop(queued.qos, position < self.sent_before) {
+                    Step::Received => Pushed::Release,
+                    Step::Done => Pushed::Done,
+                };
+            }
+        }
     }
 
     /// Forgets what was sent.
@@ -200,16 +208,36 @@ impl Gateway {
 
 #[cfg(test)]
 mod tests {
-    use super::{Mirror, Pending, Position, Pushed, Stretch};
+    use super::{Message, Mirror, Pending, Position, Pushed, Queued, Rc, Stretch};
+    use crate::base::ids::Offset;
+    use crate::codec::packet::{PublishProperties, QoS};
+    use crate::topic::TopicName;
+
+    fn message(qos: QoS) -> Pushed {
+        let queued = Queued { offset: Offset(0), qos, retain: false, subscription_ids: vec![], group: None };
+        let topic = TopicName::parse("t".into()).expect("valid");
+        let message = Message {
+            topic,
+            payload: "m".into(),
+            qos,
+            retain: false,
+            properties: PublishProperties::default(),
+            publisher: "p".into(),
+            expires_at: None,
+        };
+        Pushed::Message { queued, message: Rc::new(message) }
+    }
 
     #[test]
-    fn what_is_dropped_is_passed_over_once_that_is_on_disk() {
-        let mut mirror = Mirror::new(Position(5), Position(5));
-        mirror.push(Position(5), Position(20), vec![Pushed::Release, Pushed::Release, Pushed::Release]);
-        mirror.drop_below(Position(7));
-        let pending =
-            |mirror: &Mirror, position| matches!(mirror.pending(Position(position)), Some(Pending::Done));
-        assert_eq!([5, 6, 7].map(|position| pending(&mirror, position)), [true, true, false]);
+    fn what_is_dropped_is_passed_over_but_an_exchange_that_may_have_begun_is_ended() {
+        let mut mirror = Mirror::new(Position(5), Position(7));
+        let all = [QoS::ExactlyOnce, QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::ExactlyOnce];
+        mirror.push(Position(5), Position(20), all.map(message).into());
+        mirror.drop_below(Position(8));
+        assert!(matches!(mirror.pending(Position(5)), Some(Pending::Release)), "it may have been sent");
+        assert!(matches!(mirror.pending(Position(6)), Some(Pending::Done)), "QoS 1 owes nothing");
+        assert!(matches!(mirror.pending(Position(7)), Some(Pending::Done)), "it was never sent");
+        assert!(matches!(mirror.pending(Position(8)), Some(Pending::Message { .. })), "it is not dropped");
     }
 
     #[test]

@@ -236,11 +236,11 @@ impl Client<'_> {
                 return Ok(());
             }
             let Some(pending) = pending else { return Ok(()) };
-            let held_back = position < feed.dropped || quota == 0 || !room;
-            if held_back && !matches!(pending, Pending::Done) {
-                return Ok(());
-            }
+            let held_back = quota == 0 || !room;
             match pending {
+                // A drop that is not on disk yet.
+                Pending::Message { .. } if position < feed.dropped => return Ok(()),
+                Pending::Message { .. } | Pending::Release if held_back => return Ok(()),
                 Pending::Done => feed.window.skip(),
                 Pending::Release => {
                     let packet = feed.window.send_release();
@@ -251,7 +251,8 @@ impl Client<'_> {
                     let wish = Wish { qos: queued.qos, retain: queued.retain, ids: &queued.subscription_ids };
                     if let Err(reason) = self.write(message, wish, Some(packet), maybe_sent) {
                         self.record_drop(message, reason);
-                        self.drop_from(shard, position, queue);
+                        let first = Step::of_drop(queued.qos, maybe_sent);
+                        self.drop_from(shard, position, first, queue);
                         return Ok(());
                     }
                     let feed = self.link().feeds.get_mut(shard).expect("it was just read from");
@@ -262,8 +263,9 @@ impl Client<'_> {
     }
 
     /// Writes down that the message at `position`, and those behind it that may not be sent either, are dropped. Nothing behind them
-    /// is sent before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them.
-    fn drop_from(&mut self, shard: ShardId, position: Position, queue: &impl Stretch) {
+    /// is sent before that is on disk: after a crash they would be taken for sent, and be resent behind what came after them. `first` is
+    /// what becomes of the message at `position`; those behind it were never sent.
+    fn drop_from(&mut self, shard: ShardId, position: Position, first: Step, queue: &impl Stretch) {
         let mut next = position.next();
         while let Some(Pending::Message { message, maybe_sent: false, .. }) = queue.pending(next)
             && let Err(reason) = self.admit(message, false)
@@ -277,7 +279,8 @@ impl Client<'_> {
         let feed = link.feeds.get_mut(shard).expect("it was just read from");
         feed.dropped = next;
         let mut steps = std::mem::take(&mut feed.progress);
-        steps.extend((position.0..next.0).map(|dropped| (Position(dropped), Step::Done)));
+        steps.push((position, first));
+        steps.extend((position.next().0..next.0).map(|dropped| (Position(dropped), Step::Done)));
         self.intents.push_back(Intent::Progress { session, shard, receipt, steps });
     }
 

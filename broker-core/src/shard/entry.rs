@@ -5,7 +5,7 @@ use super::stream::{GatewayId, Stamp};
 use crate::base::ids::{Epoch, Incarnation, PacketId, Position, ShardId};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
-use crate::codec::packet::SubscriptionOptions;
+use crate::codec::packet::{QoS, SubscriptionOptions};
 use crate::message::Message;
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
@@ -230,8 +230,16 @@ pub struct Publish {
 /// What became of a position of a session's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
-    /// PUBREC came: the message was received, PUBREL is owed.
+    /// PUBREC came, or the message is not sent again although its client may be waiting for the end of the exchange: PUBREL is owed.
     Received,
     /// Delivery is complete, or the message was dropped for a recorded reason.
     Done,
+}
+
+impl Step {
+    /// What becomes of a message that is dropped. Of QoS 2 that may have been sent, the client may have sent PUBREC: it is owed a PUBREL,
+    /// and its PUBCOMP ends the exchange, also if it does not know the identifier. \[MQTT-4.3.3-7, -13, MQTT-4.4.0-1\]
+    pub(crate) fn of_drop(qos: QoS, maybe_sent: bool) -> Self {
+        if maybe_sent && qos == QoS::ExactlyOnce { Step::Received } else { Step::Done }
+    }
 }

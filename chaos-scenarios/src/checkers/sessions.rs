@@ -3,8 +3,10 @@
 use super::subscriptions::{Unsolicited, unsolicited};
 use super::{Because, Checker, Verdict, unless_forgetful};
 use crate::model::{Began, Conn, Expectation, Gone, Life, Missing, Model, Place};
+use broker_core::event::{DropReason, Event};
 use sim::history::{Packet, What};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 pub(super) const CLEAN_START_DISCARDS: Checker = Checker {
     number: 18,
@@ -67,13 +69,15 @@ fn began_clean(model: &Model<'_>, life: &Life<'_>) -> bool {
     first.connect.is_some_and(|(_, _, connect)| connect.clean_start)
 }
 
-/// A PUBREL for an exchange that did not begin in the life that receives it.
+/// A PUBREL for an exchange that did not begin in the life that receives it. A message that may have been sent on a connection that
+/// is gone, and may not be sent again, is dropped with a recorded reason; the PUBREL that ends its exchange goes to clients that never saw it too.
 fn stray_pubrel(model: &Model<'_>) -> Option<Because> {
     for life in model.lives.iter().filter(|life| life.began == Began::Anew) {
         let mut begun: BTreeSet<u16> = BTreeSet::new();
         let mut places: Vec<Place> =
             life.conns.iter().flat_map(|conn| model.conns[conn].places.iter().copied()).collect();
         places.sort_unstable();
+        let mut strays = 0;
         for place in places {
             match &model.record(place).what {
                 What::Received { packet: Packet::Publish(publish), .. } => {
@@ -84,7 +88,11 @@ fn stray_pubrel(model: &Model<'_>) -> Option<Because> {
                     begun.insert(ack.id);
                 }
                 What::Received { packet: Packet::PubRel(ack), .. } if !begun.contains(&ack.id) => {
+                    strays += 1;
                     let first = &model.conns[life.conns.first().expect("a life has a connection")];
+                    if strays <= withheld(model, life.client_id, first.opened..place) {
+                        continue;
+                    }
                     let what =
                         format!("PUBREL {} came, and no PUBLISH of this session had that identifier", ack.id);
                     return Some(Because::at(model, place, what).after(first.accepted()));
@@ -94,6 +102,18 @@ fn stray_pubrel(model: &Model<'_>) -> Option<Because> {
         }
     }
     None
+}
+
+/// How many messages were recorded between two places as not sent to a client because it may not have them, or not take them.
+fn withheld(model: &Model<'_>, client: &str, between: Range<Place>) -> usize {
+    let records = &model.history.records[between];
+    let withheld = records.iter().filter(|record| match &record.what {
+        What::Broker { event: Event::Dropped { client_id: Some(whose), reason, .. }, .. } => {
+            whose == client && matches!(reason, DropReason::NotAuthorized | DropReason::PacketTooLarge)
+        }
+        _ => false,
+    });
+    withheld.count()
 }
 
 fn not_resumed(model: &Model<'_>, concerned: impl Fn(&Conn<'_>, &Conn<'_>) -> bool) -> Option<Because> {

@@ -1,4 +1,5 @@
 use crate::checkers::tale::{QOS1, QOS2, Tale};
+use broker_core::event::DropReason;
 use sim::history::{Ack, ClientNo, Closer, Connect, NodeDown, Packet};
 
 fn clean(tale: &Tale, client: ClientNo) -> Connect {
@@ -37,6 +38,22 @@ fn a_pubrel_of_a_discarded_session_is_found() {
     tale.join_as(bob, connect, false);
     tale.holds(&[18]);
     tale.got(bob, Packet::PubRel(Ack::ok(1)));
+    tale.violation(18);
+}
+
+#[test]
+fn a_pubrel_is_owed_for_each_message_that_is_withheld_and_for_no_other() {
+    let mut tale = Tale::new();
+    let (alice, bob) = (tale.durable("alice"), tale.durable("bob"));
+    tale.subscribes(bob, "t", QOS2);
+    tale.closes(bob, Closer::Network);
+    let message = tale.says(alice, "t", QOS2);
+    let connect = tale.connect_of(bob);
+    tale.join_as(bob, connect, true);
+    tale.drops(bob, message, DropReason::NotAuthorized);
+    tale.got(bob, Packet::PubRel(Ack::ok(1)));
+    tale.holds(&[18]);
+    tale.got(bob, Packet::PubRel(Ack::ok(2)));
     tale.violation(18);
 }
 
