@@ -98,10 +98,11 @@ fn open_member(
         limits: QueueLimits::from(&setup.limits),
         snapshot_log_bytes: setup.snapshot_log_bytes,
     };
-    let routing = Ownership::open(member, recovered, now).map_err(OpenError::Member)?;
+    let mut routing = Ownership::open(member, recovered, now).map_err(OpenError::Member)?;
     let rng = Rng::from_seed(setup.seed).fork("gateway").fork(&format!("{}.{}", setup.node, routing.life()));
     let mut gateway = Gateway::new(setup.limits, parts, rng);
     gateway.set_time(now, setup.wall);
+    routing.tell_driver(&mut gateway);
     let routing = Routing::Ownership(Box::new(routing));
     Ok(Node { opened: now, wall_at_opening: setup.wall, now, gateway, routing })
 }
@@ -241,6 +242,11 @@ impl Broker for Node {
             Input::PeerDown { peer } => {
                 if let Routing::Ownership(routing) = &mut self.routing {
                     routing.on_peer_down(peer);
+                }
+            }
+            Input::ChangeMembers { request, change } => {
+                if let Routing::Ownership(routing) = &mut self.routing {
+                    routing.on_change(request, change, &mut self.gateway);
                 }
             }
             Input::Shutdown => self.gateway.stop(),

@@ -46,6 +46,16 @@ pub enum Event {
         /// Which member.
         peer: NodeId,
     },
+    /// This node holds a replica of the shard from now on.
+    ReplicaBegun {
+        /// Which shard.
+        shard: ShardId,
+    },
+    /// This node holds no replica of the shard any more: others have taken its place.
+    ReplicaGivenUp {
+        /// Which shard.
+        shard: ShardId,
+    },
     /// A connection ended.
     Disconnected {
         /// The connection.

@@ -7,10 +7,12 @@ use crate::auth::{Credentials, Decision};
 use crate::base::ids::{ConnId, Lsn, NodeId, WriteId};
 use crate::base::limits::Limits;
 use crate::base::time::{Instant, WallTime};
+use crate::cluster::{Change, Member, Refusal};
 use crate::event::Event;
 pub use crate::storage::{Record, Recovered, Snapshot};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a node is told when it opens.
 #[derive(Clone, Debug)]
@@ -34,11 +36,12 @@ pub struct Setup {
 /// What a node is told of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterSetup {
-    /// All members, this node among them.
-    pub members: Vec<NodeId>,
+    /// The members with which the cluster begins, this node among them; they count only at a node's first start, and are the same at all of them. Empty: the
+    /// node joins a cluster that is there, when that is told to take it.
+    pub founders: BTreeMap<NodeId, Member>,
     /// How many shards there are: the same number everywhere and for ever, 1 to [`SHARDS_MAX`].
     pub shards: u16,
-    /// How many replicas a shard has; all members if they are fewer.
+    /// How many replicas a shard has; all members if they are fewer. The same number everywhere and for ever.
     pub replicas: u8,
 }
 
@@ -120,6 +123,14 @@ pub enum Input {
         /// Which member.
         peer: NodeId,
     },
+    /// An operator wants the members of the cluster to change. It is answered with [`Output::MembersChanged`] when that is decided. If there is no answer
+    /// within 5 s it may be decided or not, and can be asked for again, through any member.
+    ChangeMembers {
+        /// The number of the answer, never used before in this life of the node.
+        request: u64,
+        /// What is wanted.
+        change: Change,
+    },
     /// The node is to stop: clients are told and closed (0x8B), what is pending is persisted first.
     Shutdown,
 }
@@ -173,6 +184,20 @@ pub enum Output {
     },
     /// Store this snapshot, answer with [`Input::SnapshotStored`]; records up to the older kept snapshot may go.
     Snapshot(Snapshot),
+    /// These are the members of the cluster now, as far as this node knows: links to all others are to be kept, and to nobody else.
+    Members {
+        /// How often the directory was changed; 0 as long as nothing is known.
+        version: u64,
+        /// Where each is.
+        members: BTreeMap<NodeId, String>,
+    },
+    /// The answer to [`Input::ChangeMembers`].
+    MembersChanged {
+        /// Of that request.
+        request: u64,
+        /// The version of the directory by which it is so, or why it is not to be.
+        result: Result<u64, Refusal>,
+    },
     /// Something happened.
     Event(Event),
 }

@@ -8,11 +8,28 @@ use chaos_scenarios::situations;
 use chaos_scenarios::stories::{Story, cluster};
 use chaos_scenarios::trial::{self, Ending, Trial};
 use relay::Relayed;
+use sim::scenario::FaultKind;
 use sim::{RunOptions, TraceHash};
 use std::collections::BTreeSet;
 
 /// Seeds of each story that is made for several nodes.
 const SEEDS: u64 = 10;
+
+/// Situations that the stand-in cannot come into.
+const NEVER: [&str; 6] = [
+    "leadership moved to another node",
+    "gateway dropped at the end of its lease",
+    "gateway dropped although its process lived",
+    "replica moved to another node",
+    "node went down while replicas moved",
+    "node switched off for good after it had left",
+];
+
+/// Whether the broker itself may be lost for good, which the stand-in has no other of.
+fn loses_a_node(story: &Story, seed: u64) -> bool {
+    let faults = story.scenario(seed).faults;
+    faults.iter().any(|fault| matches!(fault.kind, FaultKind::Replace { lost: true, .. }))
+}
 
 fn tell(story: &Story, seed: u64) -> Trial {
     tell_of(&Relayed { acknowledges: false }, story, seed)
@@ -39,22 +56,22 @@ fn assert_hold(trials: impl Iterator<Item = Trial>) {
 #[test]
 fn stories_of_several_nodes_hold_and_reach_every_situation_that_needs_no_second_leader() {
     let own = cluster::all().iter().filter(|story| !story.name.starts_with("cluster/"));
-    let trials: Vec<Trial> = own.flat_map(|story| (0..SEEDS).map(|seed| tell(story, seed))).collect();
+    let trials: Vec<Trial> = own
+        .flat_map(|story| (0..SEEDS).map(move |seed| (story, seed)))
+        .filter(|(story, seed)| !loses_a_node(story, *seed))
+        .map(|(story, seed)| tell(story, seed))
+        .collect();
     let reached: BTreeSet<&str> = trials.iter().flat_map(|trial| trial.situations.keys().copied()).collect();
     assert_hold(trials.into_iter());
     let missing: Vec<&str> = situations::names_of_cluster().filter(|name| !reached.contains(name)).collect();
-    let beyond = [
-        "leadership moved to another node",
-        "gateway dropped at the end of its lease",
-        "gateway dropped although its process lived",
-    ];
-    assert_eq!(missing, beyond, "the stand-in has one leader for ever, and no leases");
+    assert_eq!(missing, NEVER, "the stand-in has one leader for ever, no leases and no replicas");
 }
 
 #[test]
 fn the_swarm_of_several_nodes_holds() {
     let swarm = &cluster::all()[0];
-    assert_hold((SEEDS..6 * SEEDS).map(|seed| tell(swarm, seed)));
+    let seeds = (SEEDS..6 * SEEDS).filter(|seed| !loses_a_node(swarm, *seed));
+    assert_hold(seeds.map(|seed| tell(swarm, seed)));
 }
 
 #[test]

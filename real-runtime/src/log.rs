@@ -97,6 +97,8 @@ impl EventLog {
                     "gateway dropped: not heard of for the length of its lease"
                 );
             }
+            Event::ReplicaBegun { shard } => info!(shard = shard.0, "holds a replica from now on"),
+            Event::ReplicaGivenUp { shard } => info!(shard = shard.0, "gave its replica up"),
             Event::PeerFrameRefused { peer } => {
                 if let Some(unwritten) = self.peers.admit(now, *peer) {
                     warn!(

@@ -59,8 +59,10 @@ pub(crate) struct Node {
     ambush: Option<Ambush>,
     process: Option<Box<Process>>,
     lives: u64,
-    /// Its disk is damaged: it is not started again.
+    /// Its disk is damaged or lost, or it has left its cluster: it is not started again.
     refused: bool,
+    /// Whether it was a member of its cluster by what it knew.
+    member: bool,
     /// Its machine has no power: nobody answers, not even with a refusal.
     dark: bool,
     /// What happened while the process stood still.
@@ -86,7 +88,7 @@ impl Node {
         let dice = Dice::new(scenario.seed, &format!("node {}", spec.node));
         Node {
             ix,
-            cluster: scenario.cluster_setup(),
+            cluster: scenario.cluster_setup(&spec),
             disk: SimDisk::new(dice.fork("disk")),
             clock: Clock::new(spec.wall_ms),
             dice,
@@ -95,6 +97,7 @@ impl Node {
             process: None,
             lives: 0,
             refused: false,
+            member: false,
             dark: false,
             postponed: Vec::new(),
             spec,
@@ -104,6 +107,21 @@ impl Node {
     /// The life of its process, while it is up.
     pub(crate) fn life(&self) -> Option<Life> {
         self.process.as_ref().map(|process| process.life)
+    }
+
+    /// It is not started any more.
+    pub(crate) fn retire(&mut self) {
+        self.refused = true;
+    }
+
+    /// Whether it is not started any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.refused
+    }
+
+    /// Takes note of whether it is a member. True if it is none any more.
+    pub(crate) fn note_member(&mut self, member: bool) -> bool {
+        std::mem::replace(&mut self.member, member) && !member
     }
 
     /// Whether its machine has no power.

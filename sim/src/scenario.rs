@@ -14,6 +14,7 @@ pub use step::{Action, Milestone, Misdeed, PublishSpec, Step, StepId, When};
 
 use crate::history::ClientNo;
 use broker_core::auth;
+use broker_core::cluster::Member;
 use broker_core::face::{ClusterSetup, Durability};
 use broker_core::ids::NodeId;
 use broker_core::limits::Limits;
@@ -108,6 +109,9 @@ pub struct NodeSpec {
     pub snapshot_log_bytes: u64,
     /// The reading of its wall clock when the run begins, in milliseconds since 1970.
     pub wall_ms: u64,
+    /// Whether it is none of the members with which the cluster is founded.
+    #[serde(default)]
+    pub joins: bool,
 }
 
 impl Default for NodeSpec {
@@ -123,6 +127,7 @@ impl Default for NodeSpec {
             segment_bytes: 32 << 10,
             snapshot_log_bytes: 32 << 10,
             wall_ms: 1_800_000_000_000,
+            joins: false,
         }
     }
 }
@@ -218,13 +223,14 @@ impl Scenario {
         scenario
     }
 
-    /// What each node is told of its cluster; `None` if each is alone.
-    pub fn cluster_setup(&self) -> Option<ClusterSetup> {
+    /// What a node is told of its cluster; `None` if each is alone.
+    pub fn cluster_setup(&self, node: &NodeSpec) -> Option<ClusterSetup> {
         match self.architecture {
             Architecture::Centralized => None,
             Architecture::Ownership { shards, replicas } => {
-                let members = self.topology.nodes.iter().map(|spec| spec.node).collect();
-                Some(ClusterSetup { members, shards, replicas })
+                let founders = self.topology.nodes.iter().filter(|spec| !spec.joins && !node.joins);
+                let founders = founders.map(|spec| (spec.node, Member::plain(spec.node, ""))).collect();
+                Some(ClusterSetup { founders, shards, replicas })
             }
         }
     }

@@ -40,6 +40,8 @@ pub(crate) enum Happening {
     Silence(Pair, Side),
     /// A flapping link between two nodes is cut or free again.
     Flap(FaultId),
+    /// The operator may have had no answer to this request.
+    Operate(u64),
     /// A client's timer is due.
     ClientTimer(ClientNo),
     /// A step is due.

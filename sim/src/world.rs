@@ -3,6 +3,7 @@
 mod faults;
 mod healing;
 mod network;
+mod operator;
 mod peering;
 mod weather;
 
@@ -20,6 +21,7 @@ use broker_core::face::Output;
 use broker_core::ids::{ConnId, NodeId};
 use broker_core::time::{Duration, Instant};
 use faults::Active;
+use operator::Operator;
 use std::collections::BTreeMap;
 
 /// How often it is asked whether all have come to rest.
@@ -43,6 +45,7 @@ pub(crate) struct World<'a> {
     wires: BTreeMap<Pair, Wire>,
     script: Script,
     active: Active,
+    operator: Operator,
     healed: bool,
     rested: bool,
     crash: Option<String>,
@@ -71,6 +74,7 @@ impl<'a> World<'a> {
             wires: peering::wires(scenario),
             script: Script::begin(scenario, &mut stage),
             active: Active::default(),
+            operator: Operator::default(),
             healed: false,
             rested: false,
             crash: None,
@@ -128,6 +132,7 @@ impl<'a> World<'a> {
             Happening::ArriveAtPeer(pair, side) => self.peer_arrive(pair, side),
             Happening::Silence(pair, side) => self.peer_silence(pair, side),
             Happening::Flap(fault) => self.flap(fault),
+            Happening::Operate(request) => self.operate(request),
             Happening::ClientTimer(client) => {
                 if self.timers[client.index()] == Some(self.stage.now) {
                     self.timers[client.index()] = None;

@@ -104,7 +104,7 @@ fn every_pair_of_nodes_finds_each_other_and_frames_keep_their_order() {
             assert_eq!(ups(&outcome, node.0, peer.0).len(), 1, "seed {seed}: a healthy link is made once");
             assert!(entries.len() > 300, "seed {seed}: node {node} heard {} from {peer}", entries.len());
         }
-        assert!(log.setups.iter().all(|setup| setup.members.len() == 5 && setup.shards == 4));
+        assert!(log.setups.iter().all(|setup| setup.founders.len() == 5 && setup.shards == 4));
     }
 }
 

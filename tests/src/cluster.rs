@@ -2,7 +2,7 @@
 
 use crate::broker::quorate_binary;
 use crate::process::Process;
-use broker_core::cluster::{Placement, Ring};
+use broker_core::cluster::Placement;
 use broker_core::ids::{NodeId, ShardId};
 use broker_core::topic::TopicName;
 use std::env;
@@ -25,7 +25,6 @@ const MEMBERS_PORT: u16 = 7001;
 
 /// The defaults of a cluster.
 const SHARDS: u16 = 16;
-const REPLICAS: u8 = 3;
 
 /// A cluster. Dropping it kills all nodes.
 pub struct Cluster {
@@ -45,7 +44,7 @@ impl Cluster {
         fs::write(folder.path().join("secret"), "a secret of one test run\n").expect("it is ours");
         let host = free_host(nodes);
         let members: Vec<NodeId> = (1..=nodes).map(|node| NodeId(node.into())).collect();
-        let placement = Placement::new(SHARDS, REPLICAS, &Ring::of_equals(&members));
+        let placement = Placement::new(SHARDS);
         let processes = members.iter().map(|_| None).collect();
         let mut cluster = Cluster { folder, host, processes, placement };
         cluster.nodes().for_each(|node| cluster.configure(node));

@@ -1,11 +1,15 @@
-//! Who holds what in a cluster: a ring of nodes, and the shards placed on it.
+//! Who is in a cluster and who holds what: a ring of nodes, the groups laid out on it, and the directory in which both are kept.
 //!
-//! All of it is a function of the members and their weights, the same on every machine, in every version and for ever:
+//! What belongs to which shard is a function of the number of shards, the same on every machine, in every version and for ever:
 //! what is on disk was put there by it. It knows no connection and no replica's state.
 
+pub mod directory;
 mod hash;
+mod layout;
 pub mod placement;
+mod plan;
 pub mod ring;
 
+pub use directory::{Assignment, Change, Directory, META, Member, Refusal, Standing};
 pub use placement::{FilterShards, Placement};
-pub use ring::{Ring, Weight};
+pub use ring::{Ring, Stand, Weight};

@@ -1,6 +1,7 @@
 //! What orders entries and says when one is committed. On a single node: the node's own log. In a cluster: a consensus group
 //! a shard, all of whose records on a node are in one log.
 
+pub mod configuration;
 pub mod local;
 pub mod node_log;
 pub mod raft;

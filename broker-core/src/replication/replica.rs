@@ -1,5 +1,6 @@
 //! What a replica of a shard has on disk: its vote, the state it begins with, and the entries after that.
 
+use super::configuration::Configuration;
 use crate::base::ids::{Index, NodeId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -25,18 +26,20 @@ pub struct Base {
     pub index: Index,
     /// Its term.
     pub term: Term,
-    /// The members of the group at that place, in ascending order.
-    pub voters: Vec<NodeId>,
+    /// The members of the group at that place.
+    pub members: Configuration,
 }
 
 impl Base {
     /// The beginning of a new group: a machine without entries. It has an index above 0, so that whoever does not begin
     /// with the group gets it as a snapshot, the members with it.
     pub fn of_new_group(voters: &[NodeId]) -> Self {
-        let mut voters = voters.to_vec();
-        voters.sort_unstable();
-        voters.dedup();
-        Base { index: Index(1), term: Term(1), voters }
+        Base { index: Index(1), term: Term(1), members: Configuration::of(voters) }
+    }
+
+    /// The beginning of a replica that joins a group: it has nothing, and knows nobody.
+    pub fn of_joining() -> Self {
+        Base { index: Index(0), term: Term(0), members: Configuration::default() }
     }
 }
 
@@ -45,8 +48,19 @@ impl Base {
 pub struct LogEntry {
     /// The term of the leader that appended it.
     pub term: Term,
+    /// For whom it is.
+    pub kind: EntryKind,
     /// What was proposed; empty for the entry with which a leader begins.
     pub data: Bytes,
+}
+
+/// For whom an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EntryKind {
+    /// The machine.
+    Machine,
+    /// The group itself: its members change.
+    Members,
 }
 
 /// All that a replica has on disk.

@@ -103,6 +103,8 @@ pub struct Gateway {
     pub(super) progressed: Vec<ConnId>,
     pub(super) out: Vec<Output>,
     pub(super) stopping: bool,
+    /// Whether clients are to go to another node.
+    pub(super) away: bool,
 }
 
 impl Gateway {
@@ -127,6 +129,7 @@ impl Gateway {
             progressed: Vec::new(),
             out: Vec::new(),
             stopping: false,
+            away: false,
         }
     }
 

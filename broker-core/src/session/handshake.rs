@@ -76,6 +76,9 @@ impl Gateway {
         mut connect: Box<Connect>,
         permissions: Arc<Permissions>,
     ) -> Result<(), Refusal> {
+        if self.away {
+            return Err(Refusal::connect(ReasonCode::UseAnotherServer, "this node is being drained"));
+        }
         let assigned = connect.client_id.is_empty();
         connect.client_id = if assigned { self.assign_client_id() } else { text::own(&connect.client_id) };
         let will = match connect.will.take() {

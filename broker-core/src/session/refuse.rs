@@ -65,6 +65,25 @@ impl Gateway {
         self.refuse(id, Refusal::connect(reason, why));
     }
 
+    /// Whether clients are to use another node from now on: this one is drained, or no member any more. Who is connected is told so by
+    /// [`Gateway::send_away`].
+    pub fn turn_away(&mut self, away: bool) {
+        self.away = away;
+    }
+
+    /// While clients are to use another node: closes at most `count` connections, so that the others are not overrun.
+    pub fn send_away(&mut self, count: usize) {
+        if !self.away {
+            return;
+        }
+        let open = |conn: &Conn| !matches!(conn.state, State::AwaitingConnect | State::Closing);
+        let some: Vec<ConnId> =
+            self.conns.iter().filter(|(_, conn)| open(conn)).map(|(id, _)| *id).take(count).collect();
+        for id in some {
+            self.refuse(id, Refusal::connect(ReasonCode::UseAnotherServer, "this node is being drained"));
+        }
+    }
+
     fn send_refusal(&mut self, id: ConnId, reason: ReasonCode, why: &str) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         let Some(version) = conn.version else { return };

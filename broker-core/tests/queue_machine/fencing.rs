@@ -1,6 +1,6 @@
 //! What comes late, from a connection or a gateway that others have taken the place of.
 
-use broker_core::cluster::{Placement, Ring};
+use broker_core::cluster::Placement;
 use broker_core::codec::packet::{PublishProperties, QoS};
 use broker_core::ids::{Epoch, Incarnation, NodeId, PacketId, ShardId};
 use broker_core::message::Message;
@@ -16,7 +16,7 @@ use std::rc::Rc;
 
 /// A shard of four that holds topics of sessions of another one.
 fn topic_shard() -> Machine {
-    Machine::new(ShardId(1), Rc::new(Placement::new(4, 1, &Ring::of_equals(&[NodeId(1)]))))
+    Machine::new(ShardId(1), Placement::new(4))
 }
 
 fn session(epoch: u64) -> Attachment {

@@ -23,6 +23,8 @@ fn replicas_agree_and_lose_nothing_that_was_acknowledged() {
     assert!(sum(|run| run.acknowledged) > 20_000, "{} acknowledged", sum(|run| run.acknowledged));
     assert!(sum(|run| run.elections) > 1_500, "{} elections", sum(|run| run.elections));
     assert!(sum(|run| run.installs) > 200, "{} machines were sent", sum(|run| run.installs));
+    assert!(sum(|run| run.moves) > 100, "{} moves came to their end", sum(|run| run.moves));
+    assert!(sum(|run| run.joins) > 100, "{} replicas began", sum(|run| run.joins));
     assert!(sum(|run| run.losses) > 100, "{} crashes took records", sum(|run| run.losses));
 }
 

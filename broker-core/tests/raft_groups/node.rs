@@ -1,8 +1,10 @@
 //! A node: its groups and their log, and a disk that forgets what was not synced.
 
 use crate::machine::{Agreement, Machine};
+use broker_core::cluster::Assignment;
 use broker_core::face::{Record, Recovered, Snapshot};
 use broker_core::ids::{Index, NodeId, ShardId, WriteId};
+use broker_core::replication::node_log::Opened;
 use broker_core::replication::raft::TailLimits;
 use broker_core::replication::{Commit, GroupSetup, NodeLog, RaftGroup, Role};
 use broker_core::time::Instant;
@@ -35,7 +37,8 @@ struct Process {
 /// A node.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
-    members: Vec<NodeId>,
+    /// To whom each group is assigned, as far as this node knows.
+    view: BTreeMap<ShardId, Assignment>,
     seed: u64,
     disk: Recovered,
     /// Handed to the disk and not synced.
@@ -45,27 +48,32 @@ pub(crate) struct Node {
     pub(crate) installs: usize,
     /// How often a crash took records.
     pub(crate) losses: usize,
+    /// How often it began a replica of a group that was there already.
+    pub(crate) joins: usize,
 }
 
 /// What comes of a turn.
 #[derive(Default)]
 pub(crate) struct Turn {
     pub(crate) frames: Vec<(NodeId, ShardId, Bytes)>,
+    /// Groups that it leads and that are where they were to be by the assignment of this epoch.
+    pub(crate) settled: Vec<(ShardId, u64)>,
     /// How many jobs the disk was given.
     pub(crate) disk_jobs: usize,
 }
 
 impl Node {
-    pub(crate) fn new(id: NodeId, members: Vec<NodeId>, seed: u64) -> Self {
+    pub(crate) fn new(id: NodeId, view: BTreeMap<ShardId, Assignment>, seed: u64) -> Self {
         Node {
             id,
-            members,
+            view,
             seed,
             disk: Recovered::default(),
             jobs: VecDeque::new(),
             process: None,
             installs: 0,
             losses: 0,
+            joins: 0,
         }
     }
 
@@ -74,8 +82,9 @@ impl Node {
     }
 
     /// A process begins with what is on disk.
-    pub(crate) fn start(&mut self, groups: u16, agreement: &mut Agreement, now: Instant) -> Turn {
-        let (mut log, mut replicas) = NodeLog::open(&self.disk, now).expect("what was written can be read");
+    pub(crate) fn start(&mut self, agreement: &mut Agreement, now: Instant) -> Turn {
+        let Opened { mut log, replicas, .. } =
+            NodeLog::open(&self.disk, now).expect("what was written can be read");
         log.begin_life();
         let mut process = Process {
             log,
@@ -84,14 +93,12 @@ impl Node {
             proposed: BTreeSet::new(),
             snapshot_pending: false,
         };
-        for shard in (0..groups).map(ShardId) {
-            let voters = self.members.clone();
-            let setup = GroupSetup { group: shard, node: self.id, voters, seed: self.seed, tail: TAIL };
-            let group = RaftGroup::open(setup, replicas.remove(&shard), &mut process.log);
-            process.groups.insert(shard, group.expect("it is opened as it was founded"));
+        for (shard, replica) in replicas {
+            process.groups.insert(shard, RaftGroup::open(self.setup(shard), replica, &process.log));
             process.machines.insert(shard, Machine::default());
         }
         self.process = Some(process);
+        self.follow_view();
         let installs = self.installs;
         let turn = self.end_turn(agreement, now);
         self.installs = installs;
@@ -131,10 +138,48 @@ impl Node {
     }
 
     pub(crate) fn tick(&mut self, agreement: &mut Agreement, now: Instant) -> Turn {
-        for group in self.groups() {
+        let mut settled = Vec::new();
+        for (shard, group) in self.process.iter_mut().flat_map(|process| &mut process.groups) {
             group.tick();
+            let wanted = &self.view[shard];
+            if group.steer(&wanted.replicas, wanted.epoch) {
+                settled.push((*shard, wanted.epoch));
+            }
         }
-        self.end_turn(agreement, now)
+        Turn { settled, ..self.end_turn(agreement, now) }
+    }
+
+    /// It hears of the assignments as they are now.
+    pub(crate) fn learn(&mut self, view: BTreeMap<ShardId, Assignment>) {
+        self.view = view;
+        self.follow_view();
+    }
+
+    /// Holds what is assigned to it, and nothing that is assigned to others for good.
+    fn follow_view(&mut self) {
+        for (shard, held) in self.view.clone() {
+            let setup = self.setup(shard);
+            let Some(process) = &mut self.process else { return };
+            let (mine, has) = (held.replicas.contains(&self.id), process.groups.contains_key(&shard));
+            if mine && !has {
+                let begins = held.epoch == 0 && !process.log.has_given_up(shard);
+                let group = if begins {
+                    RaftGroup::found(setup, &held.replicas, Vec::new(), &mut process.log)
+                } else {
+                    self.joins += 1;
+                    RaftGroup::join(setup, &mut process.log)
+                };
+                process.groups.insert(shard, group);
+                process.machines.insert(shard, Machine::default());
+            } else if !mine && has && held.settled {
+                process.machines.remove(&shard);
+                process.groups.remove(&shard).expect("just seen").give_up(&mut process.log);
+            }
+        }
+    }
+
+    fn setup(&self, shard: ShardId) -> GroupSetup {
+        GroupSetup { group: shard, node: self.id, seed: self.seed, tail: TAIL }
     }
 
     pub(crate) fn receive(
@@ -145,8 +190,8 @@ impl Node {
         agreement: &mut Agreement,
         now: Instant,
     ) -> Turn {
-        if let Some(process) = &mut self.process {
-            let group = process.groups.get_mut(&shard).expect("all nodes have all groups");
+        let group = self.process.as_mut().and_then(|process| process.groups.get_mut(&shard));
+        if let Some(group) = group {
             group.step(from, frame).expect("what members say is taken");
         }
         self.end_turn(agreement, now)
@@ -167,7 +212,7 @@ impl Node {
         now: Instant,
     ) -> Turn {
         if let Some(process) = &mut self.process {
-            let group = process.groups.get_mut(&shard).expect("all nodes have all groups");
+            let group = process.groups.get_mut(&shard).expect("it leads it");
             if group.propose(Bytes::copy_from_slice(&command.to_le_bytes())).is_ok() {
                 process.proposed.insert((shard, command));
             }
@@ -184,20 +229,20 @@ impl Node {
         now: Instant,
     ) -> Turn {
         if let Some(process) = &mut self.process {
-            process.groups.get_mut(&shard).expect("all nodes have all groups").transfer_leader(to);
+            process.groups.get_mut(&shard).expect("it leads it").transfer_leader(to);
         }
         self.end_turn(agreement, now)
     }
 
     /// Whether its replica of `shard` leads.
     pub(crate) fn leads(&self, shard: ShardId) -> bool {
-        let role = self.process.as_ref().map(|process| process.groups[&shard].role());
+        let role = self.process.as_ref().and_then(|process| Some(process.groups.get(&shard)?.role()));
         matches!(role, Some(Role::Leader { .. }))
     }
 
     pub(crate) fn applied(&self, shard: ShardId) -> Option<(Index, &Machine)> {
         let process = self.process.as_ref()?;
-        Some((process.groups[&shard].applied(), &process.machines[&shard]))
+        Some((process.groups.get(&shard)?.applied(), &process.machines[&shard]))
     }
 
     fn groups(&mut self) -> impl Iterator<Item = &mut RaftGroup> {
@@ -205,35 +250,40 @@ impl Node {
     }
 
     /// As a router does it: every group is advanced, what is committed applied, what was recorded handed to the disk.
-    fn end_turn(&mut self, agreement: &mut Agreement, now: Instant) -> Turn {
+    pub(crate) fn end_turn(&mut self, agreement: &mut Agreement, now: Instant) -> Turn {
         let mut turn = Turn::default();
         let Some(process) = &mut self.process else { return turn };
         for (shard, group) in &mut process.groups {
             let mut out = Vec::new();
-            group.advance(&mut process.log, &mut out);
-            let machine = process.machines.get_mut(shard).expect("every group has one");
-            while let Some(commit) = group.next_committed() {
-                match commit {
-                    Commit::Machine { index, chunks } => {
-                        *machine = Machine::of_chunks(&chunks);
-                        agreement.on_machine(*shard, index, machine);
-                        self.installs += 1;
-                    }
-                    Commit::Entry { index, term, data } => {
-                        let command = u64::from_le_bytes(data[..].try_into().expect("eight bytes"));
-                        agreement.on_applied(*shard, index, term, command);
-                        machine.commands.push(command);
-                        if process.proposed.remove(&(*shard, command)) {
-                            agreement.on_acknowledged(*shard, command);
+            loop {
+                group.advance(&mut process.log, &mut out);
+                let machine = process.machines.get_mut(shard).expect("every group has one");
+                while let Some(commit) = group.next_committed() {
+                    match commit {
+                        Commit::Machine { index, chunks } => {
+                            *machine = Machine::of_chunks(&chunks);
+                            agreement.on_machine(*shard, index, machine);
+                            self.installs += 1;
+                        }
+                        Commit::Entry { index, term, data } => {
+                            let command = u64::from_le_bytes(data[..].try_into().expect("eight bytes"));
+                            agreement.on_applied(*shard, index, term, command);
+                            machine.commands.push(command);
+                            if process.proposed.remove(&(*shard, command)) {
+                                agreement.on_acknowledged(*shard, command);
+                            }
                         }
                     }
                 }
-            }
-            if let Role::Leader { term } = group.role() {
-                agreement.on_leader(*shard, term, self.id.0);
-            }
-            if group.wants_machine() {
-                group.offer_machine(machine.chunks());
+                if let Role::Leader { term } = group.role() {
+                    agreement.on_leader(*shard, term, self.id.0);
+                }
+                if group.wants_machine() {
+                    group.offer_machine(machine.chunks());
+                }
+                if !group.is_unsaid() {
+                    break;
+                }
             }
             turn.frames.extend(out.into_iter().map(|(to, frame)| (to, *shard, frame)));
         }

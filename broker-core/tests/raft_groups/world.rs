@@ -2,6 +2,7 @@
 
 use crate::machine::Agreement;
 use crate::node::{Node, Turn};
+use broker_core::cluster::Assignment;
 use broker_core::ids::{NodeId, ShardId};
 use broker_core::rng::{Rng, mix};
 use broker_core::time::{Duration, Instant};
@@ -26,6 +27,8 @@ struct Weather {
     partitions: bool,
     /// Whether one node is away for most of the time.
     away: bool,
+    /// Whether replicas move from node to node.
+    moves: bool,
     /// Milliseconds between two proposals to a group, at most.
     pace_ms_max: u64,
 }
@@ -40,6 +43,8 @@ enum Event {
     Start(usize),
     Partition,
     Transfer(ShardId),
+    Move(ShardId),
+    Learn(usize),
 }
 
 /// What came of a run.
@@ -51,12 +56,17 @@ pub(crate) struct Summary {
     pub(crate) elections: usize,
     pub(crate) installs: usize,
     pub(crate) losses: usize,
+    pub(crate) joins: usize,
+    pub(crate) moves: usize,
 }
 
 pub(crate) struct World {
     rng: Rng,
     weather: Weather,
     nodes: Vec<Node>,
+    /// To whom each group is assigned.
+    assignments: BTreeMap<ShardId, Assignment>,
+    moves: usize,
     /// Raised at every crash, so that a sync of the process before it is none of this one's.
     lives: Vec<u32>,
     agreement: Agreement,
@@ -83,14 +93,23 @@ impl World {
             crashes: rng.chance(2, 3),
             partitions: rng.chance(2, 3),
             away: rng.chance(1, 2),
+            moves: size > 3 && rng.chance(2, 3),
             pace_ms_max: rng.between(20, 200),
         };
         let members: Vec<NodeId> = (0..size).map(NodeId).collect();
-        let node = |id: &NodeId| Node::new(*id, members.clone(), seed);
+        // Without moves all have everything.
+        let held = if weather.moves { 3 } else { members.len() };
+        let first: Vec<NodeId> = members.iter().copied().take(held).collect();
+        let assignment = Assignment { replicas: first, epoch: 0, settled: true };
+        let assignments: BTreeMap<ShardId, Assignment> =
+            (0..GROUPS).map(|shard| (ShardId(shard), assignment.clone())).collect();
+        let node = |id: &NodeId| Node::new(*id, assignments.clone(), seed);
         let mut world = World {
             rng: root.fork("events"),
             weather,
             nodes: members.iter().map(node).collect(),
+            assignments: assignments.clone(),
+            moves: 0,
             lives: vec![0; members.len()],
             agreement: Agreement::default(),
             now: Instant::ZERO,
@@ -109,6 +128,10 @@ impl World {
         for shard in (0..GROUPS).map(ShardId) {
             world.schedule(1_000, Event::Propose(shard));
             world.schedule(4_000, Event::Transfer(shard));
+            if weather.moves {
+                let at = world.rng.between(1_500, 4_000);
+                world.schedule(at, Event::Move(shard));
+            }
         }
         world.plan_faults();
         world
@@ -132,8 +155,8 @@ impl World {
             self.run_until(next);
         }
         for shard in (0..GROUPS).map(ShardId) {
-            for node in &self.nodes {
-                let (_, machine) = node.applied(shard).expect("all nodes are up");
+            for node in &self.assignments[&shard].replicas {
+                let (_, machine) = self.nodes[index(*node)].applied(shard).expect("it has a replica");
                 self.agreement.check_complete(shard, machine);
             }
         }
@@ -143,6 +166,8 @@ impl World {
             elections: self.agreement.elections(),
             installs: self.nodes.iter().map(|node| node.installs).sum(),
             losses: self.nodes.iter().map(|node| node.losses).sum(),
+            joins: self.nodes.iter().map(|node| node.joins).sum(),
+            moves: self.moves,
         }
     }
 
@@ -203,9 +228,17 @@ impl World {
             Event::Crash(node) => self.crash(node),
             Event::Start(node) if self.nodes[node].is_up() => {}
             Event::Start(node) => {
-                self.turn(node, |node, agreement| node.start(GROUPS, agreement, now));
+                self.turn(node, |node, agreement| node.start(agreement, now));
             }
             Event::Partition => self.partition(),
+            Event::Move(shard) => self.move_replica(shard),
+            Event::Learn(node) => {
+                let view = self.assignments.clone();
+                self.turn(node, |node, agreement| {
+                    node.learn(view);
+                    node.end_turn(agreement, now)
+                });
+            }
             Event::Transfer(shard) => {
                 let after = self.rng.between(2_000, 8_000);
                 self.schedule(after, Event::Transfer(shard));
@@ -254,6 +287,45 @@ impl World {
         self.schedule(after, Event::Crash(next));
     }
 
+    /// A replica is to be on another node, sometimes before the last move is at its end: every node hears of it some time.
+    fn move_replica(&mut self, shard: ShardId) {
+        if self.healed {
+            return;
+        }
+        let after = self.rng.between(200, 5_000);
+        self.schedule(after, Event::Move(shard));
+        let held = self.assignments[&shard].clone();
+        let to = NodeId(u32::try_from(self.any_node()).expect("a small number"));
+        let waits = !held.settled && self.rng.chance(3, 4);
+        if held.replicas.contains(&to) || waits {
+            return;
+        }
+        let from = usize::try_from(self.rng.below(held.replicas.len() as u64)).expect("a small number");
+        let mut replicas = held.replicas;
+        replicas[from] = to;
+        replicas.sort_unstable();
+        self.assignments.insert(shard, Assignment { replicas, epoch: held.epoch + 1, settled: false });
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        for node in 0..self.nodes.len() {
+            let after = self.rng.between(1, 1_000);
+            self.schedule(after, Event::Learn(node));
+        }
+    }
+
+    fn note_settled(&mut self, settled: Vec<(ShardId, u64)>) {
+        for (shard, epoch) in settled {
+            let held = self.assignments.get_mut(&shard).expect("a group");
+            if held.epoch == epoch && !held.settled {
+                held.settled = true;
+                self.moves += 1;
+                self.tell();
+            }
+        }
+    }
+
     /// Some links are cut, in one direction or both, until the next change.
     fn partition(&mut self) {
         if self.healed {
@@ -278,6 +350,7 @@ impl World {
     fn turn(&mut self, node: usize, act: impl FnOnce(&mut Node, &mut Agreement) -> Turn) {
         let turn = act(&mut self.nodes[node], &mut self.agreement);
         self.sync(node, turn.disk_jobs);
+        self.note_settled(turn.settled);
         let from = self.nodes[node].id;
         for (to, shard, frame) in turn.frames {
             let to = usize::try_from(to.0).expect("a small number");
@@ -302,7 +375,13 @@ impl World {
     /// acknowledged.
     fn is_settled(&self, first: u64) -> bool {
         (0..GROUPS).map(ShardId).all(|shard| {
-            let states: Vec<_> = self.nodes.iter().map(|node| node.applied(shard)).collect();
+            let held = &self.assignments[&shard];
+            let states: Vec<_> =
+                held.replicas.iter().map(|node| self.nodes[index(*node)].applied(shard)).collect();
+            let others = self.nodes.iter().filter(|node| !held.replicas.contains(&node.id));
+            if !held.settled || others.into_iter().any(|node| node.applied(shard).is_some()) {
+                return false;
+            }
             let same = states.windows(2).all(|pair| pair[0].is_some() && pair[0] == pair[1]);
             same && self.agreement.has_acknowledged_from(shard, first)
         })
@@ -343,4 +422,8 @@ impl World {
         };
         self.trace = mix(self.trace ^ mix(self.now.as_nanos()) ^ content);
     }
+}
+
+fn index(node: NodeId) -> usize {
+    usize::try_from(node.0).expect("a small number")
 }

@@ -240,7 +240,9 @@ impl Bench {
                 }
                 false
             }
-            Output::SendPeer { peer, .. } => unreachable!("one node alone has no peer {peer}"),
+            Output::SendPeer { .. } | Output::Members { .. } | Output::MembersChanged { .. } => {
+                unreachable!("one node alone has no members")
+            }
             Output::Authenticate { conn, .. } => {
                 let decision = Decision::Allowed(self.permissions.clone());
                 self.input(Input::Authenticated { conn, decision });

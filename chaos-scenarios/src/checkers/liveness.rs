@@ -26,6 +26,9 @@ pub(super) const CONVERGES_CHECKER: Checker = Checker {
 
 /// Reason code 0x87: Not authorized.
 const NOT_AUTHORIZED: u8 = 0x87;
+
+/// The reason code of a DISCONNECT that another connection of the same client has caused.
+const TAKEN_OVER: u8 = 0x8e;
 /// Reason code 0x8D: Keep Alive timeout.
 const KEEP_ALIVE_TIMEOUT: u8 = 0x8d;
 
@@ -150,8 +153,9 @@ fn converges(model: &Model<'_>) -> Verdict {
     let Some(end) = model.ground.end else {
         return Verdict::Unknown("the history has no end".to_owned());
     };
-    let mut downs = model.ground.downs.iter();
+    let downs = model.ground.downs.iter();
     let stays_down = downs
+        .filter(|down| !model.ground.is_gone_for_good(down.node))
         .find(|down| !model.ground.ups.iter().any(|(place, node)| *place > down.place && *node == down.node));
     if let Some(down) = stays_down.filter(|down| !matches!(down.why, NodeDown::Panicked(_))) {
         let what = format!("node {} went down and did not come back", down.node);
@@ -194,7 +198,20 @@ fn is_replaced_unseen(model: &Model<'_>, client: ClientNo) -> bool {
         }
         _ => None,
     });
-    last.resumed() && begun.any(|conn| conn.connack.is_none() && conn.client_id() == last.client_id())
+    let begun = begun.any(|conn| conn.connack.is_none() && conn.client_id() == last.client_id());
+    last.resumed() && (begun || is_taken_over_unseen(model, before, last))
+}
+
+/// Whether the session of `before` was taken over before `last` asked for it, which only a CONNECT without an answer can have done, and there was one with
+/// Clean Start: that its connection was closed before its attach was committed does not undo it.
+fn is_taken_over_unseen(model: &Model<'_>, before: &Conn<'_>, last: &Conn<'_>) -> bool {
+    let (Some((told, dismissal)), Some((asked, ..))) = (before.dismissed, last.connect) else { return false };
+    let unanswered = model
+        .conns
+        .values()
+        .filter(|conn| conn.connack.is_none() && conn.client_id() == last.client_id() && conn.opened < told);
+    let clean = |conn: &Conn<'_>| conn.connect.is_some_and(|(_, _, connect)| connect.clean_start);
+    dismissal.reason == TAKEN_OVER && told < asked && unanswered.into_iter().any(clean)
 }
 
 /// Whether the last answer to a client was that it may not publish its own will: it has been served.

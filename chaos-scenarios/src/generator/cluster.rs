@@ -1,6 +1,7 @@
 //! Scenarios for a cluster: the swarm over several nodes, and any scenario of one node made one of several.
 
 mod faults;
+pub(crate) mod members;
 
 use super::LIVENESS_MS;
 use crate::stories::Story;
@@ -46,6 +47,9 @@ fn swarm(seed: u64) -> Scenario {
         for (from_ms, until_ms, kind) in families.fault(&mut rng, &nodes, from_ms) {
             scenario.fault(from_ms, until_ms.min(heal_ms), kind);
         }
+    }
+    if rng.chance(1, 4) {
+        members::change(&mut scenario, &mut rng);
     }
     if rng.chance(7, 8) {
         shift(&mut scenario);
@@ -168,10 +172,12 @@ mod tests {
         let all: Vec<Scenario> = (0..400).map(swarm).collect();
         let kinds: BTreeSet<&str> =
             all.iter().flat_map(|scenario| scenario.faults.iter().map(|fault| fault.kind.name())).collect();
-        for kind in super::faults::NAMES {
+        for kind in super::faults::NAMES.iter().chain(&super::members::NAMES) {
             assert!(kinds.contains(kind), "{kind} is never drawn: {kinds:?}");
         }
-        let sizes: BTreeSet<usize> = all.iter().map(|scenario| scenario.topology.nodes.len()).collect();
+        let founders =
+            |scenario: &Scenario| scenario.topology.nodes.iter().filter(|node| !node.joins).count();
+        let sizes: BTreeSet<usize> = all.iter().map(founders).collect();
         assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
         assert!(all.iter().any(|scenario| scenario.faults.is_empty()), "some seed has no fault at all");
     }

@@ -88,7 +88,8 @@ impl<'a> Ground<'a> {
                         _ => None,
                     });
                     if let Some(kind) = scenario.faults.iter().find(|known| known.id == *fault) {
-                        let (from, until) = (record.at, until.unwrap_or(last_at));
+                        let until = moves_end(history, &kind.kind).or(until).unwrap_or(last_at);
+                        let from = record.at;
                         ground.windows.push(Window { kind: &kind.kind, from, until });
                     }
                 }
@@ -172,6 +173,14 @@ impl<'a> Ground<'a> {
         !faulty && !down && !self.disturbed(from, until)
     }
 
+    /// Whether a node is switched off by its operator, or lost, and another has taken its place or is to do without it.
+    pub fn is_gone_for_good(&self, node: NodeId) -> bool {
+        self.windows.iter().any(|window| match window.kind {
+            FaultKind::Leave { node: gone } | FaultKind::Replace { old: gone, .. } => *gone == node,
+            _ => false,
+        })
+    }
+
     /// Whether a half-open link of `client` began or lasted between the two times.
     pub fn half_open(&self, client: ClientNo, from: Instant, until: Instant) -> bool {
         self.windows.iter().any(|window| {
@@ -247,4 +256,19 @@ fn unrest(ground: &Ground<'_>, history: &History) -> Vec<(Instant, Instant)> {
         _ => None,
     });
     faults.chain(downs).chain(moments).collect()
+}
+
+/// When the last replica had moved because of a change of the members: leaders change meanwhile, as at a fault.
+fn moves_end(history: &History, kind: &FaultKind) -> Option<Instant> {
+    let changes = matches!(
+        kind,
+        FaultKind::Join { .. }
+            | FaultKind::Leave { .. }
+            | FaultKind::Drain { .. }
+            | FaultKind::Replace { .. }
+    );
+    let moves = |(_, _, event): &(Instant, NodeId, &Event)| {
+        matches!(event, Event::ReplicaBegun { .. } | Event::ReplicaGivenUp { .. } | Event::Leading { .. })
+    };
+    history.events().filter(moves).map(|(at, ..)| at).last().filter(|_| changes)
 }

@@ -7,7 +7,7 @@ use broker_core::ids::{NodeId, ShardId};
 use broker_core::time::{Duration, Instant};
 use sim::history::{Closer, NodeDown, Packet, Qos, What};
 use sim::scenario::FaultKind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// For how long a shard waits to hear of a gateway before it drops it.
 const LEASE: Duration = Duration::from_secs(10);
@@ -44,6 +44,9 @@ pub(super) const ALL: &[Situation] = &[
         name: "client dismissed because a shard cannot be reached",
         count: |model| super::dismissed(model, 0x89),
     },
+    Situation { name: "replica moved to another node", count: replicas_moved },
+    Situation { name: "node went down while replicas moved", count: downs_while_moving },
+    Situation { name: "node switched off for good after it had left", count: left },
 ];
 
 fn leaders_moved(model: &Model<'_>) -> usize {
@@ -53,6 +56,46 @@ fn leaders_moved(model: &Model<'_>) -> usize {
         _ => None,
     });
     led.filter(|(shard, node)| leaders.insert(*shard, *node).is_some_and(|before| before != *node)).count()
+}
+
+/// Replicas that began on a node after the cluster was there, in place of one that was given up.
+fn replicas_moved(model: &Model<'_>) -> usize {
+    let given_up = |(_, _, event): &(_, _, &Event)| matches!(event, Event::ReplicaGivenUp { .. });
+    model.history.events().filter(given_up).count()
+}
+
+/// Nodes that went down after a replica had begun somewhere, and before the one that it stands for was given up.
+fn downs_while_moving(model: &Model<'_>) -> usize {
+    let mut moving: BTreeSet<ShardId> = BTreeSet::new();
+    let mut count = 0;
+    for record in &model.history.records {
+        match &record.what {
+            What::Broker { event: Event::ReplicaBegun { shard }, .. } => drop(moving.insert(*shard)),
+            What::Broker { event: Event::ReplicaGivenUp { shard }, .. } => drop(moving.remove(shard)),
+            What::NodeDown { why: NodeDown::Killed | NodeDown::PowerLost, .. } => {
+                count += usize::from(!moving.is_empty());
+            }
+            _ => {}
+        }
+    }
+    count
+}
+
+/// Members that left, and were switched off by their operator.
+fn left(model: &Model<'_>) -> usize {
+    let leaves = |kind: &FaultKind| match kind {
+        FaultKind::Leave { node } | FaultKind::Replace { old: node, lost: false, .. } => Some(*node),
+        _ => None,
+    };
+    let leaving = model.scenario.faults.iter().filter_map(|fault| leaves(&fault.kind));
+    let off = |node: NodeId| {
+        let downs = &model.ground.downs;
+        downs.iter().rfind(|down| down.node == node).is_some_and(|last| {
+            *last.why == NodeDown::Stopped
+                && !model.ground.ups.iter().any(|(at, up)| *up == node && *at > last.place)
+        })
+    };
+    leaving.filter(|node| off(*node)).count()
 }
 
 /// Nodes that went down while they led a shard and a publish was under way.

@@ -5,6 +5,7 @@ mod clog;
 mod gateways;
 mod leaders;
 mod leases;
+mod members;
 mod queued;
 mod restarts;
 mod retained;
@@ -12,13 +13,14 @@ mod shared;
 mod splits;
 mod stand_still;
 mod takeover;
+mod unequal_disks;
 mod wills;
 
 use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 17] = [
+const OWN: [Story; 21] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -36,6 +38,10 @@ const OWN: [Story; 17] = [
     clog::STORY,
     leases::STORY,
     leases::SLEEPER,
+    members::JOIN,
+    members::REPLACE,
+    members::DRAIN,
+    unequal_disks::STORY,
 ];
 
 /// Stories of one node that say nothing, or take too long, when they are told of several.

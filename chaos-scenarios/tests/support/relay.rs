@@ -27,7 +27,8 @@ pub(super) struct Relayed {
 impl Opener for Relayed {
     fn open(&self, setup: Setup, recovered: Recovered, now: Instant) -> Result<Box<dyn Broker>, String> {
         let cluster = setup.cluster.clone().ok_or("a relay is a member of a cluster")?;
-        let first = cluster.members.iter().min().copied().ok_or("a cluster has members")?;
+        // Nodes that join are told of no founders; the first node is one in every scenario.
+        let first = cluster.founders.keys().next().copied().unwrap_or(NodeId(1));
         if setup.node != first {
             return Ok(Box::new(Relay {
                 first,

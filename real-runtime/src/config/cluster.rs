@@ -5,6 +5,7 @@ use super::DurabilityOption;
 use super::check::{complaint, is_loopback, within};
 use super::file::Complaint;
 use crate::peers::handshake::NAME_BYTES_MAX;
+use broker_core::cluster::Member;
 use broker_core::face::{ClusterSetup, SHARDS_MAX};
 use broker_core::ids::NodeId;
 use serde::{Deserialize, Serialize};
@@ -66,8 +67,10 @@ fn default_queue_bytes_max() -> u64 {
 impl ClusterOptions {
     /// What the core is told of it.
     pub fn setup(&self) -> ClusterSetup {
-        let members = self.addresses().into_keys().collect();
-        ClusterSetup { members, shards: self.shards, replicas: self.replicas }
+        let founder =
+            |(node, address): (NodeId, SocketAddr)| (node, Member::plain(node, address.to_string()));
+        let founders = self.addresses().into_iter().map(founder).collect();
+        ClusterSetup { founders, shards: self.shards, replicas: self.replicas }
     }
 
     /// Where all members listen for each other.
@@ -209,7 +212,7 @@ mod tests {
         assert_eq!(check(&config), Ok(()));
         let cluster = config.cluster.expect("it is configured");
         let setup = cluster.setup();
-        assert_eq!((setup.members.len(), setup.shards, setup.replicas), (2, 16, 3));
+        assert_eq!((setup.founders.len(), setup.shards, setup.replicas), (2, 16, 3));
         assert!(
             cluster
                 .warning()

@@ -288,6 +288,8 @@ impl<S: Stream> Node<S> {
             Output::Authenticate { conn, credentials } => self.questions.push((conn, credentials)),
             Output::Persist { write, records, urgent } => self.storage.persist(write, records, urgent),
             Output::Snapshot(snapshot) => self.storage.snapshot(snapshot),
+            // Nobody can ask for a change here yet: the members are those of the configuration.
+            Output::Members { .. } | Output::MembersChanged { .. } => {}
             Output::Event(event) => {
                 if let Event::LeaderKnown { shard, .. } = event {
                     self.peers.leader_known(shard);

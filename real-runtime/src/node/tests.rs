@@ -60,6 +60,7 @@ impl Broker for Scripted {
             Input::ClientBytes { bytes, .. } => seen.received += bytes.len(),
             Input::ClientSent { bytes, .. } => seen.sent += bytes,
             Input::ClientClosed { conn } => drop(seen.closed.insert(*conn)),
+            Input::ChangeMembers { .. } => {}
             Input::Persisted { write } => seen.persisted = Some(*write),
             Input::Authenticated { decision, .. } => seen.decisions.push(match decision {
                 Decision::Allowed(_) => "allowed",

@@ -196,7 +196,9 @@ impl Process {
             Output::SendClient { .. }
             | Output::CloseClient { .. }
             | Output::ReadClient { .. }
-            | Output::SendPeer { .. } => return Ok(Some(output)),
+            | Output::SendPeer { .. }
+            | Output::Members { .. }
+            | Output::MembersChanged { .. } => return Ok(Some(output)),
         }
         Ok(None)
     }
@@ -291,6 +293,7 @@ fn note_input(stage: &mut Stage, ix: u64, input: &Input) {
         Input::PeerDown { peer } => stage.note("peer down", &[ix, peer.0.into()], b""),
         Input::Persisted { write } => stage.note("persisted", &[ix, write.0], b""),
         Input::SnapshotStored { upto } => stage.note("snapshot stored", &[ix, upto.0], b""),
+        Input::ChangeMembers { request, .. } => stage.note("change members", &[ix, *request], b""),
         Input::Shutdown => stage.note("shutdown", &[ix], b""),
     }
 }

@@ -263,6 +263,30 @@ pub enum FaultKind {
         /// Which.
         node: NodeId,
     },
+    /// A node that is none of the founders is to be a member.
+    Join {
+        /// Which.
+        node: NodeId,
+    },
+    /// A member is to hold nothing and then to be none; it is switched off when it is not.
+    Leave {
+        /// Which.
+        node: NodeId,
+    },
+    /// A member is to hold nothing and to serve no client, until the end.
+    Drain {
+        /// Which.
+        node: NodeId,
+    },
+    /// A node that is none of the founders is to take the place of a member.
+    Replace {
+        /// The member.
+        old: NodeId,
+        /// The node that takes its place.
+        new: NodeId,
+        /// Whether the machine of the old one is lost at the start, with its disk (or it is there until it has left).
+        lost: bool,
+    },
     /// A client does not answer PUBLISH, PUBREC and PUBREL while the fault lasts, and answers what is open at its end.
     NoAck {
         /// Which.

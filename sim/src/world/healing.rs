@@ -2,6 +2,7 @@
 
 use super::{REST_CHECK, World};
 use crate::history::{ClientNo, What};
+use crate::link::Link;
 use crate::stage::{Happening, NodeIx};
 use broker_core::time::Duration;
 
@@ -22,7 +23,9 @@ impl World<'_> {
         for place in 0..self.nodes.len() {
             self.stage.schedule(self.stage.now, Happening::Start(NodeIx(place)));
         }
-        for link in self.links.values_mut().filter(|link| link.is_forgotten()) {
+        // Where a node is gone for good, somebody else says that nobody is there.
+        let dead = |link: &Link| link.is_forgotten() || self.nodes[link.node.0].is_retired();
+        for link in self.links.values_mut().filter(|link| dead(link)) {
             link.reset(&mut self.stage, &mut self.roads[link.client.index()]);
         }
         self.peer_heal();

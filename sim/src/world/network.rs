@@ -39,6 +39,8 @@ impl World<'_> {
     pub(super) fn carry_out(&mut self, ix: NodeIx, output: Output) {
         let output = match output {
             Output::SendPeer { peer, frame } => return self.peer_sends(ix, peer, frame),
+            Output::Members { members, .. } => return self.members_are(ix, &members),
+            Output::MembersChanged { request, .. } => return self.members_changed(request),
             output => output,
         };
         let node = ix.0 as u64;

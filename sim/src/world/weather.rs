@@ -30,6 +30,10 @@ impl World<'_> {
             self.strike_client(client, &kind);
         }
         match kind {
+            FaultKind::Join { .. }
+            | FaultKind::Leave { .. }
+            | FaultKind::Drain { .. }
+            | FaultKind::Replace { .. } => self.members_begin(&kind),
             FaultKind::PeerReset { a, b } => self.peer_reset(a, b),
             FaultKind::Flap { a, b, period_ms } => {
                 self.peer_reset(a, b);
@@ -46,6 +50,7 @@ impl World<'_> {
         self.stage.note("fault end", &[u64::from(id.0)], b"");
         self.stage.record(What::FaultEnded { fault: id });
         self.apply(&kind);
+        self.members_end(&kind);
         if let Some(node) = kind.node() {
             self.relieve_node(node, &kind);
         }
@@ -173,7 +178,7 @@ impl World<'_> {
         }
     }
 
-    fn bring_down(&mut self, ix: NodeIx, why: NodeDown) {
+    pub(super) fn bring_down(&mut self, ix: NodeIx, why: NodeDown) {
         if self.nodes[ix.0].life().is_some() {
             self.node_down(ix, why);
         }

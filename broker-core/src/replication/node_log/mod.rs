@@ -13,16 +13,21 @@ use super::local::Write;
 use super::replica::{Base, HardState, LogEntry, Replica, pieces};
 use crate::base::ids::{Index, Lsn, ShardId, WriteId};
 use crate::base::time::Instant;
+use crate::cluster::Directory;
 use crate::face::{Record, Recovered, Snapshot};
 use bytes::Bytes;
 use record::Body;
 pub use record::NodeLogError;
+use snapshot::Held;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The records of a node: what is to be written, what is being written, and what is on disk.
 #[derive(Debug)]
 pub struct NodeLog {
     life: u64,
+    directory: Option<Directory>,
+    /// What replicas that were given up had said in elections.
+    given_up: BTreeMap<ShardId, HardState>,
     last: Lsn,
     durable: Lsn,
     unwritten: Vec<Record>,
@@ -35,6 +40,17 @@ pub struct NodeLog {
     durable_since: Instant,
 }
 
+/// What was found on a node's disk.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log, to go on with.
+    pub log: NodeLog,
+    /// The replicas that are in it.
+    pub replicas: BTreeMap<ShardId, Replica>,
+    /// The directory as the node knew it; `None` if it never started.
+    pub directory: Option<Directory>,
+}
+
 #[derive(Debug)]
 struct Writing {
     id: WriteId,
@@ -44,17 +60,16 @@ struct Writing {
 }
 
 impl NodeLog {
-    /// Opens the log that was found on disk, and tells which replicas are in it.
+    /// Opens the log that was found on disk.
     ///
     /// # Errors
     /// Says what cannot be read, and what to do.
-    pub fn open(
-        recovered: &Recovered,
-        now: Instant,
-    ) -> Result<(NodeLog, BTreeMap<ShardId, Replica>), NodeLogError> {
+    pub fn open(recovered: &Recovered, now: Instant) -> Result<Opened, NodeLogError> {
         let found = recovery::read(recovered)?;
         let log = NodeLog {
             life: found.life,
+            directory: found.directory.clone(),
+            given_up: found.given_up,
             last: found.last,
             durable: found.last,
             unwritten: Vec::new(),
@@ -64,7 +79,7 @@ impl NodeLog {
             log_bytes: found.log_bytes,
             durable_since: now,
         };
-        Ok((log, found.replicas))
+        Ok(Opened { log, replicas: found.replicas, directory: found.directory })
     }
 
     /// The node's life: how often a process has begun with this data folder. 0 before the first.
@@ -136,7 +151,31 @@ impl NodeLog {
     pub fn snapshot(&mut self, replicas: BTreeMap<ShardId, Replica>) -> Snapshot {
         assert!(self.unwritten.is_empty(), "a snapshot is taken when the turn is written");
         self.log_bytes = 0;
-        Snapshot { upto: self.last, chunks: snapshot::encode(self.life, replicas) }
+        let (directory, given_up) = (self.directory.clone(), self.given_up.clone());
+        let held = Held { life: self.life, directory, given_up, replicas };
+        Snapshot { upto: self.last, chunks: snapshot::encode(held) }
+    }
+
+    /// Records what this node knows of the cluster now.
+    pub fn directory(&mut self, directory: &Directory) {
+        self.directory = Some(directory.clone());
+        self.push(&Body::Directory(directory.clone()));
+    }
+
+    /// Records that the group has no replica on this node any more, which had said `hard` in elections.
+    pub fn give_up(&mut self, group: ShardId, hard: HardState) {
+        self.given_up.insert(group, hard);
+        self.push(&Body::GivenUp { group });
+    }
+
+    /// What a replica of the group that was given up had said in elections.
+    pub fn voted(&self, group: ShardId) -> HardState {
+        self.given_up.get(&group).copied().unwrap_or_default()
+    }
+
+    /// Whether the group had a replica on this node, which was given up.
+    pub fn has_given_up(&self, group: ShardId) -> bool {
+        self.given_up.contains_key(&group)
     }
 
     /// Records the turn of a group: its vote, if it changed, and its new entries, which replace what it had from `first` on.
@@ -163,6 +202,7 @@ impl NodeLog {
     /// Records that a group goes on from `base` with this machine, and without entries.
     pub(super) fn base(&mut self, group: ShardId, base: &Base, machine: &[Bytes]) -> Lsn {
         self.groups.insert(group);
+        self.given_up.remove(&group);
         for piece in machine {
             self.push(&Body::Machine { group, piece: piece.clone() });
         }

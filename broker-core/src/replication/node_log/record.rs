@@ -1,6 +1,7 @@
 //! The bodies of a node's records: a version byte, then a [`Body`] in postcard.
 
 use crate::base::ids::{Index, Lsn, ShardId};
+use crate::cluster::Directory;
 use crate::face::Record;
 use crate::replication::replica::{Base, HardState, LogEntry};
 use bytes::Bytes;
@@ -8,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The version of [`Body`] and of the node's snapshots.
-pub(super) const VERSION: u8 = 2;
+pub(super) const VERSION: u8 = 5;
 
 /// The version of the records and snapshots of a node that holds everything itself.
-const VERSION_LOCAL: u8 = 1;
+const VERSION_LOCAL: u8 = 4;
 
 /// What a record says. The order of variants is part of the format: new ones go to the end.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,10 @@ pub(super) enum Body {
     Machine { group: ShardId, piece: Bytes },
     /// The group goes on from here: with the machine of the last `pieces` records of that kind, and without entries.
     Base { group: ShardId, base: Base, pieces: u32 },
+    /// The group has no replica on this node any more. What it said in elections is not forgotten.
+    GivenUp { group: ShardId },
+    /// The cluster's directory, as far as this node knows it.
+    Directory(Directory),
 }
 
 impl Body {

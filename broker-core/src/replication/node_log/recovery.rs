@@ -3,8 +3,9 @@
 use super::record::{Body, NodeLogError};
 use super::snapshot;
 use crate::base::ids::{Index, Lsn, ShardId};
+use crate::cluster::Directory;
 use crate::face::Recovered;
-use crate::replication::replica::Replica;
+use crate::replication::replica::{HardState, Replica};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -15,6 +16,10 @@ pub(super) struct Found {
     pub(super) life: u64,
     /// Its replicas.
     pub(super) replicas: BTreeMap<ShardId, Replica>,
+    /// What replicas that were given up had said in elections.
+    pub(super) given_up: BTreeMap<ShardId, HardState>,
+    /// The directory as it knew it, `None` before the first start.
+    pub(super) directory: Option<Directory>,
     /// The last record.
     pub(super) last: Lsn,
     /// Bytes of records after the snapshot.
@@ -25,7 +30,9 @@ pub(super) struct Found {
 pub(super) fn read(recovered: &Recovered) -> Result<Found, NodeLogError> {
     let mut found = Found::default();
     if let Some(snapshot) = &recovered.snapshot {
-        (found.life, found.replicas) = snapshot::decode(&snapshot.chunks)?;
+        let held = snapshot::decode(&snapshot.chunks)?;
+        (found.life, found.replicas) = (held.life, held.replicas);
+        (found.given_up, found.directory) = (held.given_up, held.directory);
         found.last = snapshot.upto;
     }
     // Pieces of machines without the record that ends them: they came before a crash, and may be followed by others.
@@ -43,11 +50,20 @@ pub(super) fn read(recovered: &Recovered) -> Result<Found, NodeLogError> {
                     .ok_or(NodeLogError::Malformed(record.lsn))?;
                 let mut replica = Replica::at(base, machine);
                 // The term of the base is at least known of, even if the record of that is lost.
-                if let Some(old) = found.replicas.get(&group).filter(|old| old.hard.term >= replica.hard.term)
-                {
-                    replica.hard = old.hard;
+                let before = found.given_up.remove(&group);
+                let before = found.replicas.get(&group).map(|old| old.hard).or(before);
+                if let Some(hard) = before.filter(|hard| hard.term >= replica.hard.term) {
+                    replica.hard = hard;
                 }
                 found.replicas.insert(group, replica);
+            }
+            Body::GivenUp { group } => {
+                let replica = found.replicas.remove(&group);
+                let replica = replica.ok_or(NodeLogError::UnknownGroup(record.lsn, group))?;
+                found.given_up.insert(group, replica.hard);
+            }
+            Body::Directory(directory) => {
+                found.directory = Some(directory);
             }
             Body::Turn { group, hard, first, entries } => {
                 let replica = found.replicas.get_mut(&group);

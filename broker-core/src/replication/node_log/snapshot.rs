@@ -3,6 +3,7 @@
 
 use super::record::{NodeLogError, VERSION, exactly};
 use crate::base::ids::ShardId;
+use crate::cluster::Directory;
 use crate::replication::replica::{Base, HardState, LogEntry, Replica, pieces};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,18 @@ use std::collections::BTreeMap;
 #[derive(Serialize, Deserialize)]
 struct Contents {
     life: u64,
+    directory: Option<Directory>,
+    given_up: BTreeMap<ShardId, HardState>,
     groups: Vec<Group>,
+}
+
+/// What a node has on record, but for what is on its way.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Held {
+    pub(super) life: u64,
+    pub(super) directory: Option<Directory>,
+    pub(super) given_up: BTreeMap<ShardId, HardState>,
+    pub(super) replicas: BTreeMap<ShardId, Replica>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -26,8 +38,9 @@ struct Group {
 }
 
 /// The node's state as chunks.
-pub(super) fn encode(life: u64, replicas: BTreeMap<ShardId, Replica>) -> Vec<Bytes> {
-    let mut contents = Contents { life, groups: Vec::new() };
+pub(super) fn encode(held: Held) -> Vec<Bytes> {
+    let Held { life, directory, given_up, replicas } = held;
+    let mut contents = Contents { life, directory, given_up, groups: Vec::new() };
     // The first chunk comes first and is known last.
     let mut chunks = vec![Bytes::new()];
     for (group, replica) in replicas {
@@ -46,19 +59,21 @@ pub(super) fn encode(life: u64, replicas: BTreeMap<ShardId, Replica>) -> Vec<Byt
     chunks
 }
 
-/// The life and the replicas that were encoded as `chunks`.
-pub(super) fn decode(chunks: &[Bytes]) -> Result<(u64, BTreeMap<ShardId, Replica>), NodeLogError> {
+/// What was encoded as `chunks`.
+pub(super) fn decode(chunks: &[Bytes]) -> Result<Held, NodeLogError> {
     let (first, rest) = chunks.split_first().ok_or(NodeLogError::SnapshotMalformed)?;
-    let contents: Contents = match first.split_first() {
+    let mut contents: Contents = match first.split_first() {
         Some((&VERSION, contents)) => exactly(contents),
         Some((&version, _)) => return Err(NodeLogError::SnapshotVersion(version)),
         None => None,
     }
     .ok_or(NodeLogError::SnapshotMalformed)?;
     let mut rest = rest.iter();
-    let replicas = contents.groups.into_iter().map(|group| replica(group, &mut rest)).collect::<Option<_>>();
+    let groups = std::mem::take(&mut contents.groups);
+    let replicas = groups.into_iter().map(|group| replica(group, &mut rest)).collect::<Option<_>>();
+    let Contents { life, directory, given_up, .. } = contents;
     match (replicas, rest.next()) {
-        (Some(replicas), None) => Ok((contents.life, replicas)),
+        (Some(replicas), None) => Ok(Held { life, directory, given_up, replicas }),
         _ => Err(NodeLogError::SnapshotMalformed),
     }
 }

@@ -1,9 +1,11 @@
 use super::record::VERSION;
 use super::{
-    Base, HardState, Index, LogEntry, Lsn, NodeLog, NodeLogError, Record, Recovered, Replica, ShardId,
+    Base, HardState, Index, LogEntry, Lsn, NodeLog, NodeLogError, Opened, Record, Recovered, Replica, ShardId,
 };
 use crate::base::ids::{NodeId, Term};
 use crate::base::time::Instant;
+use crate::cluster::Directory;
+use crate::replication::replica::EntryKind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ fn base() -> Base {
 }
 
 fn entry(term: u64, data: &'static str) -> LogEntry {
-    LogEntry { term: Term(term), data: Bytes::from_static(data.as_bytes()) }
+    LogEntry { term: Term(term), kind: EntryKind::Machine, data: Bytes::from_static(data.as_bytes()) }
 }
 
 fn hard(term: u64, commit: u64) -> HardState {
@@ -29,7 +31,8 @@ struct Written {
 
 impl Written {
     fn new() -> Self {
-        let (log, replicas) = NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read");
+        let Opened { log, replicas, .. } =
+            NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read");
         assert!(replicas.is_empty());
         Written { log, disk: Recovered::default() }
     }
@@ -41,7 +44,7 @@ impl Written {
     }
 
     fn read(&self) -> Result<(NodeLog, BTreeMap<ShardId, Replica>), NodeLogError> {
-        NodeLog::open(&self.disk, Instant::ZERO)
+        NodeLog::open(&self.disk, Instant::ZERO).map(|found| (found.log, found.replicas))
     }
 }
 
@@ -113,7 +116,7 @@ fn a_snapshot_of_the_node_takes_the_place_of_its_records() {
 fn a_large_turn_is_several_records_and_may_be_torn() {
     let mut written = Written::new();
     written.log.base(GROUP, &base(), &[]);
-    let large = LogEntry { term: Term(2), data: Bytes::from(vec![7; 400_000]) };
+    let large = LogEntry { term: Term(2), kind: EntryKind::Machine, data: Bytes::from(vec![7; 400_000]) };
     written.log.turn(GROUP, Some(hard(2, 6)), Index(2), &vec![large; 5]);
     written.store();
     let (_, replicas) = written.read().expect("it can be read");
@@ -164,6 +167,33 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
     let mut longer = whole[0].body.to_vec();
     longer.push(0);
     assert_eq!(refused(with(&longer)), Some(NodeLogError::Malformed(Lsn(1))));
-    assert!(NodeLogError::Version(Lsn(1), 1).to_string().contains("without one"));
+    assert!(NodeLogError::Version(Lsn(1), 4).to_string().contains("without one"));
     assert!(gap.to_string().contains("new number"));
+}
+
+#[test]
+fn a_replica_that_was_given_up_leaves_what_it_had_promised() {
+    let mut written = Written::new();
+    let directory = Directory::unknown(4, 3);
+    written.log.directory(&directory);
+    written.log.base(GROUP, &base(), &[]);
+    written.log.turn(GROUP, Some(hard(5, 1)), Index(2), &[]);
+    written.log.give_up(GROUP, hard(5, 1));
+    written.store();
+    let reopen = |disk: &Recovered| NodeLog::open(disk, Instant::ZERO).expect("it can be read");
+    let Opened { log, replicas, directory: found } = reopen(&written.disk);
+    assert_eq!((replicas.len(), found), (0, Some(directory.clone())));
+    assert_eq!((log.has_given_up(GROUP), log.voted(GROUP)), (true, hard(5, 1)));
+    // The same out of a snapshot.
+    let snapshot = written.log.snapshot(BTreeMap::new());
+    let disk = Recovered { snapshot: Some(snapshot), ..Recovered::default() };
+    let Opened { mut log, directory: found, .. } = reopen(&disk);
+    assert_eq!((log.voted(GROUP), found), (hard(5, 1), Some(directory)));
+    // It comes back without entries, and with its vote.
+    log.base(GROUP, &Base::of_joining(), &[]);
+    assert!(!log.has_given_up(GROUP));
+    let records = log.take_write(Instant::ZERO).expect("something was recorded").records;
+    let Opened { replicas, .. } = reopen(&Recovered { records, ..disk });
+    let joining = &replicas[&GROUP];
+    assert_eq!((joining.hard, &joining.base), (hard(5, 0), &Base::of_joining()));
 }

@@ -3,9 +3,10 @@
 //! The crate takes messages of members for granted, and panics where they contradict what it knows. A member that has
 //! lost what it had acknowledged, or is not what it says, must not end this node: what cannot be true is refused before.
 
+use super::ids::node_of;
 use super::tail::Tail;
 use super::wire::Wire;
-use crate::base::ids::{Index, NodeId, Term};
+use crate::base::ids::{Index, Term};
 use raft::{RawNode, StateRole};
 use std::fmt;
 
@@ -19,8 +20,8 @@ pub enum StepError {
     Version(u8),
     /// Its bytes are not what they should be.
     Malformed,
-    /// The sender is no member of the group.
-    NotMember(NodeId),
+    /// It comes from this node itself.
+    Own,
     /// It contradicts itself or what is known.
     Impossible(&'static str),
     /// The leader counts on entries that this replica has acknowledged, and that are gone: its disk lost them. It must not go on as the
@@ -38,7 +39,7 @@ impl fmt::Display for StepError {
         match self {
             StepError::Version(version) => write!(f, "it has version {version}, which is unknown here"),
             StepError::Malformed => f.write_str("it cannot be decoded"),
-            StepError::NotMember(node) => write!(f, "node {node} is no member of the group"),
+            StepError::Own => f.write_str("it comes from this node itself"),
             StepError::Impossible(why) => f.write_str(why),
             StepError::LostEntries { last, had } => write!(
                 f,
@@ -87,8 +88,10 @@ pub(super) fn check(wire: &Wire, raw: &RawNode<Tail>) -> Result<(), StepError> {
             let log = &raw.raft.raft_log;
             let contradicts = base.index.0 == log.committed && !log.match_term(base.index.0, base.term.0);
             require(!contradicts, "a machine of entries that were not committed")?;
-            let members = &raw.store().base().voters;
-            require(base.voters == *members, "a machine of another group")
+            require(
+                node_of(raw.raft.id).is_some_and(|node| base.members.contains(node)),
+                "a machine for others",
+            )
         }
         Wire::Campaign { .. }
         | Wire::Vote { .. }

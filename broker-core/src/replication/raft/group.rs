@@ -10,16 +10,14 @@
 
 use super::check::{self, StepError};
 use super::ids::{hard_state_of, node_of, raft_id};
-use super::setup::{
-    Commit, ELECTION_TICKS, ELECTION_TICKS_END, GroupSetup, OpenError, ProposeError, Role, config,
-};
+use super::setup::{Commit, ELECTION_TICKS, ELECTION_TICKS_END, GroupSetup, ProposeError, Role, config};
 use super::tail::{Offer, Tail};
 use super::transfer::{Receiving, Sending, Sent};
 use super::wire::{Wire, entry_of_raft, snapshot_to_raft};
 use crate::base::ids::{Index, Lsn, NodeId, ShardId, Term};
 use crate::base::rng::mix;
 use crate::replication::node_log::NodeLog;
-use crate::replication::replica::{Base, HardState, LogEntry, Replica};
+use crate::replication::replica::{Base, EntryKind, HardState, LogEntry, Replica};
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 use raft::{RawNode, Ready, SnapshotStatus, StateRole};
@@ -39,15 +37,22 @@ struct Unsynced {
     machine: Option<(Index, Vec<Bytes>)>,
 }
 
+/// What the crate has handed out, and that is not applied.
+#[derive(Debug)]
+enum Handed {
+    Entry(Entry),
+    Machine { index: Index, chunks: Vec<Bytes> },
+}
+
 /// One replica of a shard's group.
 pub struct RaftGroup {
     setup: GroupSetup,
-    raw: RawNode<Tail>,
+    pub(super) raw: RawNode<Tail>,
     /// What was recorded last.
     hard: HardState,
     recorded: Lsn,
     unsynced: VecDeque<Unsynced>,
-    commits: VecDeque<Commit>,
+    commits: VecDeque<Handed>,
     /// The entries that came since it was asked, from and up to: each run in the place of all that was there from its first on.
     appended: Vec<(Index, Index)>,
     applied: Index,
@@ -57,40 +62,49 @@ pub struct RaftGroup {
     received: Option<(Base, Vec<Bytes>)>,
     /// Said while a message was taken in.
     outbox: Vec<(NodeId, Bytes)>,
+    /// Whether something is to be said since [`RaftGroup::advance`], because the members have changed.
+    unsaid: bool,
 }
 
 impl RaftGroup {
-    /// Opens a replica with what the log had of it; if that is nothing, the group begins, and that is recorded. The machine that was
-    /// on disk is the first of [`RaftGroup::next_committed`].
-    ///
-    /// # Errors
-    /// If it is not configured as it was.
-    pub fn open(setup: GroupSetup, recovered: Option<Replica>, log: &mut NodeLog) -> Result<Self, OpenError> {
-        let begin = Base::of_new_group(&setup.voters);
-        if !begin.voters.contains(&setup.node) {
-            return Err(OpenError::NotMember(setup.group));
+    /// Opens a replica with what the log had of it. The machine that was on disk is the first of [`RaftGroup::next_committed`].
+    pub fn open(setup: GroupSetup, replica: Replica, log: &NodeLog) -> Self {
+        let recorded = log.durable();
+        RaftGroup::new(setup, replica, recorded)
+    }
+
+    /// Begins a group with this machine, as one of its first `voters`, and records that. The machine is the first of [`RaftGroup::next_committed`]; no
+    /// chunks are a new one.
+    pub fn found(setup: GroupSetup, voters: &[NodeId], machine: Vec<Bytes>, log: &mut NodeLog) -> Self {
+        RaftGroup::begin(setup, Base::of_new_group(voters), machine, log)
+    }
+
+    /// Begins a replica that joins a group, and records that. It has nothing until the leader sends it the machine; but what an earlier replica of the
+    /// group on this node, which was given up, had said in elections.
+    pub fn join(setup: GroupSetup, log: &mut NodeLog) -> Self {
+        RaftGroup::begin(setup, Base::of_joining(), Vec::new(), log)
+    }
+
+    fn begin(setup: GroupSetup, base: Base, machine: Vec<Bytes>, log: &mut NodeLog) -> Self {
+        let voted = log.voted(setup.group);
+        let recorded = log.base(setup.group, &base, &machine);
+        let mut replica = Replica::at(base, machine);
+        if voted.term >= replica.hard.term {
+            (replica.hard.term, replica.hard.vote) = (voted.term, voted.vote);
         }
-        let mut recorded = log.durable();
-        let replica = match recovered {
-            Some(replica) if replica.base.voters == begin.voters => replica,
-            Some(Replica { base, .. }) => {
-                let (recorded, configured) = (base.voters, begin.voters);
-                return Err(OpenError::OtherMembers { group: setup.group, recorded, configured });
-            }
-            None => {
-                recorded = log.base(setup.group, &begin, &[]);
-                Replica::at(begin, Vec::new())
-            }
-        };
+        RaftGroup::new(setup, replica, recorded)
+    }
+
+    fn new(setup: GroupSetup, replica: Replica, recorded: Lsn) -> Self {
         let (hard, applied) = (replica.hard, replica.base.index);
         let mut commits = VecDeque::new();
         if !replica.machine.is_empty() {
-            commits.push_back(Commit::Machine { index: applied, chunks: replica.machine.clone() });
+            commits.push_back(Handed::Machine { index: applied, chunks: replica.machine.clone() });
         }
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let config = config(setup.node, applied);
         let raw = RawNode::new(&config, Tail::new(replica, setup.tail), &logger);
-        Ok(RaftGroup {
+        RaftGroup {
             setup,
             raw: raw.expect("the settings are sound, and the tail always answers"),
             hard,
@@ -103,12 +117,23 @@ impl RaftGroup {
             receiving: None,
             received: None,
             outbox: Vec::new(),
-        })
+            unsaid: false,
+        }
     }
 
     /// The shard whose group it is.
     pub fn group(&self) -> ShardId {
         self.setup.group
+    }
+
+    /// Gives the replica up, and records that: its group goes on without it.
+    pub fn give_up(self, log: &mut NodeLog) {
+        log.give_up(self.setup.group, hard_state_of(&self.raw.raft.hard_state()));
+    }
+
+    /// The node that this replica is on.
+    pub(super) fn node(&self) -> NodeId {
+        self.setup.node
     }
 
     /// What this replica is to its group now.
@@ -155,8 +180,9 @@ impl RaftGroup {
     /// # Errors
     /// Says why it was refused; the group is as it was before.
     pub fn step(&mut self, from: NodeId, message: &[u8]) -> Result<(), StepError> {
-        if from == self.setup.node || !self.raw.store().base().voters.contains(&from) {
-            return Err(StepError::NotMember(from));
+        // Whoever leads may be a member only by entries that have not come here yet.
+        if from == self.setup.node {
+            return Err(StepError::Own);
         }
         let wire = Wire::decode(message)
             .map_err(|version| version.map_or(StepError::Malformed, StepError::Version))?;
@@ -174,11 +200,17 @@ impl RaftGroup {
             Wire::Vote { pre: false, term, .. } if self.cannot_have_campaigned(term) => {
                 return Err(StepError::Impossible("a vote that was not asked for"));
             }
+            // It does not know what it may have had before it was given up: whoever leaves that out could win with this vote.
+            Wire::Campaign { .. } if self.is_joining() => {}
             // It would campaign with a log that is being replaced; whoever asked for it goes on leading.
             Wire::TakeOver { .. } if self.is_installing() => {}
             wire => {
                 let message = wire.into_raft(from, self.setup.node).expect("all but pieces are the crate's");
-                self.raw.step(message).expect("members' messages that are possible are taken");
+                match self.raw.step(message) {
+                    // An answer of who was a member when it was asked, and is none.
+                    Ok(()) | Err(raft::Error::StepPeerNotFound) => {}
+                    Err(error) => unreachable!("messages that are possible are taken: {error}"),
+                }
             }
         }
         Ok(())
@@ -208,23 +240,9 @@ impl RaftGroup {
         self.raw.report_unreachable(raft_id(peer));
     }
 
-    /// Asks `to` to lead, if this replica does. Until that is decided, a second at most, proposals are refused.
-    pub fn transfer_leader(&mut self, to: NodeId) {
-        if self.is_leader() {
-            self.raw.transfer_leader(raft_id(to));
-        }
-    }
-
-    /// Whether `peer` has, as far as this leader knows, everything that is committed, and answers. False if it does not lead.
-    pub fn is_caught_up(&self, peer: NodeId) -> bool {
-        let progress = self.raw.raft.prs().get(raft_id(peer)).filter(|_| self.is_leader());
-        progress.is_some_and(|progress| {
-            progress.recent_active && progress.matched >= self.raw.raft.raft_log.committed
-        })
-    }
-
     /// Ends the turn: records what is new, and tells what may be said now. To be called again when [`NodeLog::persisted`] names this group.
     pub fn advance(&mut self, log: &mut NodeLog, out: &mut Vec<(NodeId, Bytes)>) {
+        self.unsaid = false;
         out.append(&mut self.outbox);
         loop {
             self.release(log, out);
@@ -246,11 +264,21 @@ impl RaftGroup {
     /// or what it waits for is on disk.
     pub fn is_settled(&self, log: &NodeLog) -> bool {
         let durable = log.durable();
-        self.outbox.is_empty()
+        !self.unsaid
+            && self.outbox.is_empty()
             && self.commits.is_empty()
             && self.appended.is_empty()
             && self.unsynced.front().is_none_or(|step| step.needs > durable)
             && !self.raw.has_ready()
+    }
+
+    /// Whether [`RaftGroup::advance`] is to be called again in this turn: the members have changed.
+    pub fn is_unsaid(&self) -> bool {
+        self.unsaid
+    }
+
+    pub(super) fn note_unsaid(&mut self) {
+        self.unsaid = true;
     }
 
     /// The entries that were appended since it was asked last, from and up to: each run has taken the place of all that was there from its first on.
@@ -261,19 +289,25 @@ impl RaftGroup {
     /// The next thing to be applied. The caller applies it before it asks for anything else.
     pub fn next_committed(&mut self) -> Option<Commit> {
         loop {
-            let commit = self.commits.pop_front()?;
-            match &commit {
-                Commit::Machine { index, .. } => self.applied = *index,
-                Commit::Entry { index, data, .. } => {
-                    self.applied = *index;
+            match self.commits.pop_front()? {
+                Handed::Machine { index, chunks } => {
+                    self.applied = index;
+                    return Some(Commit::Machine { index, chunks });
+                }
+                Handed::Entry(entry) => {
+                    let index = Index(entry.index);
+                    let entry = entry_of_raft(entry);
+                    if entry.kind == EntryKind::Members {
+                        self.apply_members(&entry.data);
+                    }
+                    self.applied = index;
                     self.raw.advance_apply_to(index.0);
-                    self.raw.mut_store().trim(*index);
-                    if data.is_empty() {
-                        continue;
+                    self.raw.mut_store().trim(index);
+                    if entry.kind == EntryKind::Machine && !entry.data.is_empty() {
+                        return Some(Commit::Entry { index, term: entry.term, data: entry.data });
                     }
                 }
             }
-            return Some(commit);
         }
     }
 
@@ -294,8 +328,8 @@ impl RaftGroup {
         let hard = hard_state_of(&self.raw.raft.hard_state());
         let installing = self.unsynced.iter().rev().find_map(|step| step.machine.as_ref());
         let handed_out = self.commits.iter().rev().find_map(|commit| match commit {
-            Commit::Machine { index, chunks } => Some((*index, chunks)),
-            Commit::Entry { .. } => None,
+            Handed::Machine { index, chunks } => Some((*index, chunks)),
+            Handed::Entry(_) => None,
         });
         // A machine that is to come takes the place of the one that is there.
         let (index, machine) = match installing.map(|(index, chunks)| (*index, chunks)).or(handed_out) {
@@ -306,7 +340,7 @@ impl RaftGroup {
         Replica { hard, base: tail.base_at(index), machine, entries: tail.after(index) }
     }
 
-    fn is_leader(&self) -> bool {
+    pub(super) fn is_leader(&self) -> bool {
         self.raw.raft.state == StateRole::Leader
     }
 
@@ -315,6 +349,11 @@ impl RaftGroup {
         let hard = hard_state_of(&self.raw.raft.hard_state());
         let on_disk = self.unsynced.is_empty() && (hard.term, hard.vote) == (self.hard.term, self.hard.vote);
         self.raw.raft.state == StateRole::Candidate && hard.term == term && !on_disk
+    }
+
+    /// Whether it has nothing yet of what its group has.
+    fn is_joining(&self) -> bool {
+        self.raw.raft.raft_log.committed == 0
     }
 
     /// Whether a machine that was sent is not on disk yet.
@@ -347,7 +386,7 @@ impl RaftGroup {
         let taken = receiving.take(number, piece);
         self.outbox.push((from, Wire::Taken { term, index, taken }.encode()));
         match receiving.into_whole() {
-            Err(partly) => self.receiving = Some(partly),
+            Err(partly) => self.receiving = Some(*partly),
             Ok((base, chunks)) => {
                 let message = snapshot_to_raft(&base, term, from, self.setup.node);
                 self.raw.step(message).expect("a snapshot of this group is taken");
@@ -368,11 +407,7 @@ impl RaftGroup {
         for message in ready.take_messages() {
             self.send(message, out);
         }
-        self.commits.extend(ready.take_committed_entries().into_iter().map(|entry| Commit::Entry {
-            index: Index(entry.index),
-            term: Term(entry.term),
-            data: entry.data,
-        }));
+        self.commits.extend(ready.take_committed_entries().into_iter().map(Handed::Entry));
         self.unsynced.push_back(Unsynced {
             ready: ready.number(),
             needs: self.recorded,
@@ -421,7 +456,7 @@ impl RaftGroup {
             self.raw.on_persist_ready(step.ready);
             if let Some((index, chunks)) = step.machine {
                 self.raw.advance_apply_to(index.0);
-                self.commits.push_back(Commit::Machine { index, chunks });
+                self.commits.push_back(Handed::Machine { index, chunks });
             }
             for message in step.messages {
                 self.send(message, out);

@@ -1,8 +1,9 @@
 //! Nodes and positions as the crate `raft` numbers them.
 
 use crate::base::ids::{Index, NodeId, Term};
+use crate::replication::configuration::{Configuration, Reconfigure, Step};
 use crate::replication::replica::{Base, HardState};
-use raft::eraftpb;
+use raft::eraftpb::{self, ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 
 /// Its number for a node: 0 means nobody there.
 pub(super) fn raft_id(node: NodeId) -> u64 {
@@ -30,9 +31,44 @@ pub(super) fn hard_state_of(hard: &eraftpb::HardState) -> HardState {
     HardState { term: Term(hard.term), vote: node_of(hard.vote), commit: Index(hard.commit) }
 }
 
-pub(super) fn voters_to_raft(voters: &[NodeId]) -> eraftpb::ConfState {
-    let voters: Vec<u64> = voters.iter().map(|node| raft_id(*node)).collect();
-    eraftpb::ConfState { voters, ..Default::default() }
+pub(super) fn members_to_raft(members: &Configuration) -> eraftpb::ConfState {
+    let ids = |nodes: &[NodeId]| -> Vec<u64> { nodes.iter().map(|node| raft_id(*node)).collect() };
+    eraftpb::ConfState {
+        voters: ids(&members.voters),
+        voters_outgoing: ids(&members.outgoing),
+        learners: ids(&members.learners),
+        ..Default::default()
+    }
+}
+
+/// The configuration that the crate came to, by the assignment `epoch`. The crate's order is that of a hash table.
+pub(super) fn members_of(state: &eraftpb::ConfState, epoch: u64) -> Configuration {
+    let nodes = |ids: &[u64]| -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = ids.iter().filter_map(|id| node_of(*id)).collect();
+        nodes.sort_unstable();
+        nodes
+    };
+    let (voters, learners) = (nodes(&state.voters), nodes(&state.learners));
+    Configuration { voters, outgoing: nodes(&state.voters_outgoing), learners, epoch }
+}
+
+pub(super) fn change_to_raft(change: &Reconfigure) -> ConfChangeV2 {
+    let mut raft = ConfChangeV2::default();
+    for step in &change.steps {
+        let (kind, node) = match step {
+            Step::Learner(node) => (ConfChangeType::AddLearnerNode, node),
+            Step::Voter(node) => (ConfChangeType::AddNode, node),
+            Step::Remove(node) => (ConfChangeType::RemoveNode, node),
+        };
+        let mut single = ConfChangeSingle { node_id: raft_id(*node), ..Default::default() };
+        single.set_change_type(kind);
+        raft.changes.push(single);
+    }
+    if change.steps.len() > 1 {
+        // Who leaves it is a leader's decision: one that leads by then, whichever began it.
+        raft.set_transition(ConfChangeTransition::Explicit);
+    }
+    raft
 }
 
 /// The position of a snapshot, without the machine: that travels apart.
@@ -41,6 +77,6 @@ pub(super) fn base_to_raft(base: &Base) -> eraftpb::Snapshot {
     let metadata = snapshot.mut_metadata();
     metadata.index = base.index.0;
     metadata.term = base.term.0;
-    metadata.set_conf_state(voters_to_raft(&base.voters));
+    metadata.set_conf_state(members_to_raft(&base.members));
     snapshot
 }

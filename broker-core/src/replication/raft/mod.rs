@@ -2,7 +2,7 @@
 //!
 //! From the ground up: `ids` (nodes as the crate numbers them), `setup` (settings, and what comes out), `wire` (what replicas say to each other, in our own format),
 //! `tail` (the entries in memory), `check` (whether what another replica says can be true), `transfer` (machines sent in
-//! pieces), `group` (the order of things).
+//! pieces), `group` (the order of things), `members` (who is in the group, who is to lead it).
 //!
 //! What must be kept, because the crate does not enforce it:
 //! - the only randomness in it is the election timeout; it is set from the seed before every tick;
@@ -14,6 +14,7 @@
 mod check;
 mod group;
 mod ids;
+mod members;
 mod setup;
 mod tail;
 #[cfg(test)]
@@ -23,5 +24,5 @@ mod wire;
 
 pub use check::StepError;
 pub use group::RaftGroup;
-pub use setup::{Commit, GroupSetup, OpenError, ProposeError, Role, TICK};
+pub use setup::{Commit, GroupSetup, ProposeError, Role, TICK};
 pub use tail::TailLimits;

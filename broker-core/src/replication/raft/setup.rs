@@ -6,7 +6,6 @@ use crate::base::ids::{Index, NodeId, ShardId, Term};
 use crate::base::time::Duration;
 use bytes::Bytes;
 use raft::{Config, ReadOnlyOption};
-use std::fmt;
 
 /// How often [`RaftGroup::tick`](super::RaftGroup::tick) is to be called.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -31,56 +30,10 @@ pub struct GroupSetup {
     pub group: ShardId,
     /// The node that this replica is on.
     pub node: NodeId,
-    /// All members of the group, this node among them.
-    pub voters: Vec<NodeId>,
     /// The seed of the election timeouts: of the node or of the whole run.
     pub seed: u64,
     /// What is kept of what is applied.
     pub tail: TailLimits,
-}
-
-/// A replica cannot be opened as it was configured.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OpenError {
-    /// The node is not among the members.
-    NotMember(ShardId),
-    /// The group on disk has other members.
-    OtherMembers {
-        /// Which group.
-        group: ShardId,
-        /// Those on disk.
-        recorded: Vec<NodeId>,
-        /// Those that were configured.
-        configured: Vec<NodeId>,
-    },
-}
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OpenError::NotMember(group) => write!(f, "the node is no member of the group of shard {group}"),
-            OpenError::OtherMembers { group, recorded, configured } => write!(
-                f,
-                "shard {group} is on the nodes {} by what is on disk, and on {} by the configuration: \
-                 start the node with the members, shards and replicas with which the cluster was founded",
-                Listed(recorded),
-                Listed(configured)
-            ),
-        }
-    }
-}
-
-impl std::error::Error for OpenError {}
-
-struct Listed<'a>(&'a [NodeId]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, node) in self.0.iter().enumerate() {
-            write!(f, "{}{node}", if position == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
 }
 
 /// Why a proposal was refused. Nothing came of it.

@@ -1,8 +1,9 @@
 //! The entries of a group in memory: those that are not applied, and a tail of those that are, for replicas that are a little behind.
 
-use super::ids::{base_to_raft, hard_state_to_raft, voters_to_raft};
+use super::ids::{base_to_raft, hard_state_to_raft, members_to_raft, node_of};
 use super::wire::{entry_of_raft, entry_to_raft};
 use crate::base::ids::{Index, Term};
+use crate::replication::configuration::Configuration;
 use crate::replication::replica::{Base, HardState, LogEntry, Replica};
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Snapshot};
@@ -42,7 +43,7 @@ pub(super) struct Tail {
     limits: TailLimits,
     /// What was on disk at opening; the crate asks once.
     hard: HardState,
-    /// The place before the first of `entries`.
+    /// The place before the first of `entries`; its members are those that hold after what is applied.
     base: Base,
     entries: VecDeque<Entry>,
     bytes: usize,
@@ -118,18 +119,22 @@ impl Tail {
         }
     }
 
-    /// The place of the entry `index`, which is not trimmed.
+    /// The place of the entry `index`, which is the last that is applied and not trimmed.
     ///
     /// # Panics
     /// If it is.
     pub(super) fn base_at(&self, index: Index) -> Base {
         let term = self.term(index.0).expect("what was applied last is not trimmed");
-        Base { index, term: Term(term), voters: self.base.voters.clone() }
+        Base { index, term: Term(term), members: self.base.members.clone() }
     }
 
-    /// The place before the first entry.
-    pub(super) fn base(&self) -> &Base {
-        &self.base
+    /// The members that hold after what is applied.
+    pub(super) fn members(&self) -> &Configuration {
+        &self.base.members
+    }
+
+    pub(super) fn set_members(&mut self, members: Configuration) {
+        self.base.members = members;
     }
 
     /// The entries after `index`.
@@ -174,7 +179,7 @@ impl Tail {
 
 impl Storage for Tail {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(hard_state_to_raft(&self.hard), voters_to_raft(&self.base.voters)))
+        Ok(RaftState::new(hard_state_to_raft(&self.hard), members_to_raft(&self.base.members)))
     }
 
     fn entries(
@@ -219,11 +224,14 @@ impl Storage for Tail {
         Ok(self.last())
     }
 
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        // Entries follow it without a gap, or it would have to be sent again.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        // Entries follow it without a gap, or it would have to be sent again; and whoever gets it is a member there.
         let least = request_index.max(self.base.index.0);
-        match &self.offer {
-            Some(offer) if offer.base.index.0 >= least => Ok(base_to_raft(&offer.base)),
+        let fits = |offer: &&Offer| {
+            offer.base.index.0 >= least && node_of(to).is_some_and(|to| offer.base.members.contains(to))
+        };
+        match self.offer.as_ref().filter(fits) {
+            Some(offer) => Ok(base_to_raft(&offer.base)),
             _ => {
                 self.wanted.set(true);
                 Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable))
@@ -239,6 +247,7 @@ mod tests {
         TailLimits, Term,
     };
     use crate::base::ids::NodeId;
+    use crate::replication::replica::EntryKind;
 
     fn entry(index: u64, term: u64) -> Entry {
         Entry { index, term, data: Bytes::from_static(b"0123456789"), ..Default::default() }
@@ -262,7 +271,10 @@ mod tests {
         assert_eq!((tail.first_index(), tail.last_index()), (Ok(2), Ok(4)));
         assert_eq!((tail.term(1), tail.term(3), tail.term(4)), (Ok(1), Ok(2), Ok(3)));
         assert!(tail.term(5).is_err() && tail.term(0).is_err());
-        assert_eq!(tail.after(Index(3)), [LogEntry { term: Term(3), data: entry(4, 3).data }]);
+        assert_eq!(
+            tail.after(Index(3)),
+            [LogEntry { term: Term(3), kind: EntryKind::Machine, data: entry(4, 3).data }]
+        );
     }
 
     #[test]
@@ -294,14 +306,15 @@ mod tests {
     fn a_machine_is_sent_only_if_the_entries_after_it_are_there() {
         let mut tail = tail(2, 1000);
         tail.append((2..=9).map(|index| entry(index, 2)));
-        assert!(tail.snapshot(0, 1).is_err() && tail.wants_offer());
+        assert!(tail.snapshot(0, 2).is_err() && tail.wants_offer());
         let offer = |tail: &Tail| Offer { base: tail.base_at(Index(5)), pieces: [].into() };
         tail.set_offer(Some(offer(&tail)));
-        assert!(tail.snapshot(0, 1).is_ok_and(|snapshot| snapshot.get_metadata().index == 5));
-        assert!(tail.snapshot(6, 1).is_err(), "a later one is asked for");
+        assert!(tail.snapshot(0, 2).is_ok_and(|snapshot| snapshot.get_metadata().index == 5));
+        assert!(tail.snapshot(6, 2).is_err(), "a later one is asked for");
+        assert!(tail.snapshot(0, 3).is_err(), "who asks is no member there");
         tail.set_offer(Some(offer(&tail)));
         tail.trim(Index(9));
-        assert!(tail.snapshot(0, 1).is_err() && tail.wants_offer(), "entries from 8 on are left");
+        assert!(tail.snapshot(0, 2).is_err() && tail.wants_offer(), "entries from 8 on are left");
         (0..=OFFER_TICKS).for_each(|_| tail.age_offer(false));
         assert!(tail.offer().is_none(), "nobody is sent it");
     }

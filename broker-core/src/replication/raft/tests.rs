@@ -4,8 +4,9 @@ use crate::base::ids::{Index, NodeId, ShardId, Term, WriteId};
 use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::face::Recovered;
+use crate::replication::configuration::{Configuration, Reconfigure, Step};
 use crate::replication::node_log::NodeLog;
-use crate::replication::replica::{Base, LogEntry, Replica};
+use crate::replication::replica::{Base, EntryKind, LogEntry};
 use bytes::Bytes;
 
 const GROUP: ShardId = ShardId(5);
@@ -16,11 +17,11 @@ fn members() -> Vec<NodeId> {
 }
 
 fn setup(node: u32) -> GroupSetup {
-    GroupSetup { group: GROUP, node: NodeId(node), voters: members(), seed: 1, tail: TAIL }
+    GroupSetup { group: GROUP, node: NodeId(node), seed: 1, tail: TAIL }
 }
 
 fn empty_log() -> NodeLog {
-    NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read").0
+    NodeLog::open(&Recovered::default(), Instant::ZERO).expect("nothing to read").log
 }
 
 /// A replica whose disk syncs when it is told to.
@@ -35,7 +36,7 @@ struct One {
 impl One {
     fn new(node: u32) -> Self {
         let mut log = empty_log();
-        let group = RaftGroup::open(setup(node), None, &mut log).expect("a member");
+        let group = RaftGroup::found(setup(node), &members(), vec![], &mut log);
         let mut one = One { log, group, writing: None, said: Vec::new(), applied: Vec::new() };
         one.turn(true);
         one
@@ -74,7 +75,8 @@ fn place(index: u64, term: u64) -> Place {
 }
 
 fn append(term: u64, previous: Place, commit: u64, data: &'static [u8]) -> Wire {
-    let entries = vec![LogEntry { term: Term(term), data: Bytes::from_static(data) }];
+    let entries =
+        vec![LogEntry { term: Term(term), kind: EntryKind::Machine, data: Bytes::from_static(data) }];
     Wire::Append { term: Term(term), previous, commit: Index(commit), entries }
 }
 
@@ -188,7 +190,7 @@ fn a_machine_takes_the_place_of_what_was_not_applied_when_it_is_on_disk() {
     one.log.persisted(entry);
     // The entry is committed and not asked for yet.
     one.group.advance(&mut one.log, &mut Vec::new());
-    let base = Base { index: Index(9), term: Term(2), voters: members() };
+    let base = Base { index: Index(9), term: Term(2), members: Configuration::of(&members()) };
     let piece = Bytes::from_static(b"machine");
     let whole = Wire::Piece { term: Term(2), base: base.clone(), number: 0, count: 1, piece: piece.clone() };
     one.hear(2, &whole).expect("a leader's machine");
@@ -208,22 +210,12 @@ fn what_cannot_be_true_is_refused() {
     let heartbeat = |commit| Wire::Heartbeat { term: Term(2), commit: Index(commit) };
     let lost = StepError::LostEntries { last: Index(1), had: Index(7) };
     assert_eq!(one.hear(2, &heartbeat(7)), Err(lost));
-    assert_eq!(one.hear(9, &heartbeat(1)), Err(StepError::NotMember(NodeId(9))));
-    assert_eq!(one.hear(1, &heartbeat(1)), Err(StepError::NotMember(NodeId(1))));
+    assert_eq!(one.hear(1, &heartbeat(1)), Err(StepError::Own));
     assert_eq!(one.group.step(NodeId(2), &[]), Err(StepError::Malformed));
     assert_eq!(one.group.step(NodeId(2), &[200, 1]), Err(StepError::Version(200)));
     let no_term = Wire::Heartbeat { term: Term(0), commit: Index(1) };
     assert!(matches!(one.hear(2, &no_term), Err(StepError::Impossible(_))));
     assert_eq!(one.hear(2, &heartbeat(1)), Ok(()));
-}
-
-#[test]
-fn a_group_is_not_opened_with_other_members() {
-    let mut log = empty_log();
-    let other = Replica::at(Base::of_new_group(&[NodeId(1), NodeId(2), NodeId(4)]), vec![]);
-    let error = RaftGroup::open(setup(1), Some(other), &mut log).expect_err("other members");
-    assert!(error.to_string().contains("on the nodes 1, 2, 4 by what is on disk, and on 1, 2, 3"), "{error}");
-    assert!(RaftGroup::open(setup(8), None, &mut log).is_err(), "no member");
 }
 
 /// Whatever members say, in whatever order, a replica goes on: it may come to nothing, but it does not end the node.
@@ -234,7 +226,8 @@ fn no_message_ends_a_node() {
         let mut rng = Rng::from_seed(seed);
         let mut one = One::new(1);
         for _ in 0..400 {
-            match rng.below(12) {
+            match rng.below(13) {
+                12 => one.group.reconfigure(&any_change(&mut rng)),
                 0 => one.group.tick(),
                 1 => (0..25).for_each(|_| one.group.tick()),
                 2 => drop(one.group.propose(Bytes::from_static(b"mine"))),
@@ -270,9 +263,12 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
     let committed = place(near(rng), earlier(rng));
     match rng.below(12) {
         0 | 1 => {
-            let entries = (0..rng.below(4)).map(|_| LogEntry {
-                term: Term(if rng.chance(3, 4) { term.0 } else { earlier(rng) }),
-                data: Bytes::from_static(b"theirs"),
+            let entries = (0..rng.below(4)).map(|_| {
+                let term = Term(if rng.chance(3, 4) { term.0 } else { earlier(rng) });
+                match rng.below(4) {
+                    0 => LogEntry { term, kind: EntryKind::Members, data: any_change(rng).encode() },
+                    _ => LogEntry { term, kind: EntryKind::Machine, data: Bytes::from_static(b"theirs") },
+                }
             });
             Wire::Append { term, entries: entries.collect(), previous: somewhere, commit }
         }
@@ -286,11 +282,23 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
         6 | 7 => Wire::Vote { pre: rng.chance(1, 2), term, granted: rng.chance(3, 4), committed },
         8 => Wire::TakeOver { term },
         9 | 10 => {
-            let base = Base { index, term: Term(earlier(rng)), voters: members() };
+            let base = Base { index, term: Term(earlier(rng)), members: Configuration::of(&members()) };
             let count = u32::try_from(rng.between(1, 2)).expect("a small number");
             let number = u32::try_from(rng.below(3)).expect("a small number");
             Wire::Piece { term, base, number, count, piece: Bytes::from_static(b"piece") }
         }
         _ => Wire::Taken { term, index, taken: u32::try_from(rng.below(4)).expect("a small number") },
     }
+}
+
+fn any_change(rng: &mut Rng) -> Reconfigure {
+    let steps = (0..rng.below(3)).map(|_| {
+        let node = NodeId(u32::try_from(rng.between(1, 4)).expect("a small number"));
+        match rng.below(3) {
+            0 => Step::Learner(node),
+            1 => Step::Voter(node),
+            _ => Step::Remove(node),
+        }
+    });
+    Reconfigure { epoch: 1, steps: steps.collect() }
 }

@@ -170,12 +170,12 @@ impl Receiving {
     }
 
     /// The whole machine, once it has arrived.
-    pub(super) fn into_whole(self) -> Result<(Base, Vec<Bytes>), Receiving> {
+    pub(super) fn into_whole(self) -> Result<(Base, Vec<Bytes>), Box<Receiving>> {
         if self.taken == self.count {
             let pieces = self.pieces.into_values().filter(|piece| !piece.is_empty()).collect();
             Ok((self.base, pieces))
         } else {
-            Err(self)
+            Err(Box::new(self))
         }
     }
 }
@@ -189,11 +189,12 @@ mod tests {
     use super::{
         Base, Bytes, Index, NodeId, Offer, Receiving, SILENCE_TICKS, Sending, Sent, Term, WINDOW, Wire,
     };
+    use crate::replication::configuration::Configuration;
 
     const TO: NodeId = NodeId(2);
 
     fn base() -> Base {
-        Base { index: Index(9), term: Term(2), voters: vec![NodeId(1), TO] }
+        Base { index: Index(9), term: Term(2), members: Configuration::of(&[NodeId(1), TO]) }
     }
 
     fn offer(pieces: u8) -> Offer {

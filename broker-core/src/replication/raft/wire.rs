@@ -4,14 +4,14 @@
 
 use super::ids::{base_to_raft, raft_id};
 use crate::base::ids::{Index, NodeId, Term};
-use crate::replication::replica::{Base, LogEntry};
+use crate::replication::replica::{Base, EntryKind, LogEntry};
 use bytes::Bytes;
 use raft::CAMPAIGN_TRANSFER;
-use raft::eraftpb::{Entry, Message, MessageType};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use serde::{Deserialize, Serialize};
 
 /// The version of [`Wire`].
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One thing said. The order of variants is part of the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,17 +158,28 @@ pub(super) fn snapshot_to_raft(base: &Base, term: Term, from: NodeId, to: NodeId
 }
 
 pub(super) fn entry_of_raft(entry: Entry) -> LogEntry {
-    LogEntry { term: Term(entry.term), data: entry.data }
+    let term = Term(entry.term);
+    match entry.get_entry_type() {
+        EntryType::EntryNormal => LogEntry { term, kind: EntryKind::Machine, data: entry.data },
+        // What the crate was given to look at when it was proposed is its own format; ours is beside it.
+        _ if entry.context.is_empty() => LogEntry { term, kind: EntryKind::Members, data: entry.data },
+        _ => LogEntry { term, kind: EntryKind::Members, data: entry.context },
+    }
 }
 
 pub(super) fn entry_to_raft(index: Index, entry: LogEntry) -> Entry {
-    Entry { index: index.0, term: entry.term.0, data: entry.data, ..Default::default() }
+    let mut raft = Entry { index: index.0, term: entry.term.0, data: entry.data, ..Default::default() };
+    if entry.kind == EntryKind::Members {
+        raft.set_entry_type(EntryType::EntryConfChangeV2);
+    }
+    raft
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Base, Bytes, Index, LogEntry, NodeId, Place, Term, Wire};
+    use super::{Base, Bytes, EntryKind, Index, LogEntry, NodeId, Place, Term, Wire};
     use crate::base::rng::Rng;
+    use crate::replication::configuration::Configuration;
 
     const FROM: NodeId = NodeId(0);
     const TO: NodeId = NodeId(2);
@@ -180,10 +191,11 @@ mod tests {
     fn one_of_each() -> Vec<Wire> {
         let (term, index, commit) = (Term(4), Index(7), Index(6));
         let entries = vec![
-            LogEntry { term: Term(3), data: Bytes::new() },
-            LogEntry { term, data: Bytes::from_static(b"entry") },
+            LogEntry { term: Term(3), kind: EntryKind::Machine, data: Bytes::new() },
+            LogEntry { term, kind: EntryKind::Machine, data: Bytes::from_static(b"entry") },
+            LogEntry { term, kind: EntryKind::Members, data: Bytes::from_static(b"change") },
         ];
-        let base = Base { index, term: Term(2), voters: vec![FROM, TO] };
+        let base = Base { index, term: Term(2), members: Configuration::of(&[FROM, TO]) };
         let mut all = vec![
             Wire::Append { term, previous: place(7, 3), commit, entries },
             Wire::Appended { term, index, commit, refused: None },

@@ -199,9 +199,12 @@ impl Edge {
             gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::QuotaExceeded));
             return;
         };
-        self.clients.insert(conn, ClientState::new(session, touched));
-        if let Some(earlier) = self.conns.insert(session.incarnation, conn) {
-            self.forget_conn(earlier, gateway.now());
+        // An answer that had to wait for a will can come behind that of a later attach: then its connection is gone.
+        if !self.has_later(session) {
+            self.clients.insert(conn, ClientState::new(session, touched));
+            if let Some(earlier) = self.conns.insert(session.incarnation, conn) {
+                self.forget_conn(earlier, gateway.now());
+            }
         }
         gateway.confirm_attach(receipt, committed, &Attached { session, present, durable, from: &[] });
         self.feed(session, consuming, gateway, out);
@@ -285,6 +288,12 @@ impl Edge {
     pub(super) fn has(&self, session: Attachment) -> bool {
         let current = self.conns.get(&session.incarnation).and_then(|conn| self.clients.get(conn));
         current.is_some_and(|client| client.session == session)
+    }
+
+    /// Whether a connection here has a later attachment of the session.
+    fn has_later(&self, session: Attachment) -> bool {
+        let current = self.conns.get(&session.incarnation).and_then(|conn| self.clients.get(conn));
+        current.is_some_and(|client| client.session.epoch > session.epoch)
     }
 
     /// Another connection has the session.

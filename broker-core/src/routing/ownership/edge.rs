@@ -23,7 +23,7 @@ use std::rc::Rc;
 /// What this node is as a gateway.
 #[derive(Debug)]
 pub(super) struct Edge {
-    pub(super) placement: Rc<Placement>,
+    pub(super) placement: Placement,
     /// One stream of requests for each shard.
     pub(super) streams: Vec<Stream>,
     pub(super) clients: BTreeMap<ConnId, ClientState>,
@@ -38,7 +38,7 @@ pub(super) struct Edge {
 
 impl Edge {
     /// Of this life of `node`.
-    pub(super) fn new(node: NodeId, life: u64, placement: Rc<Placement>) -> Self {
+    pub(super) fn new(node: NodeId, life: u64, placement: Placement) -> Self {
         let gateway = GatewayId { node, life, generation: 0 };
         let streams = placement.all().map(|_| Stream::new(gateway)).collect();
         Edge {

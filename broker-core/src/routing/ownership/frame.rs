@@ -2,6 +2,7 @@
 
 use crate::base::ids::{NodeId, Position, ShardId};
 use crate::base::time::{Instant, WallTime};
+use crate::cluster::{Change, Directory, Refusal};
 use crate::message::Message;
 use crate::session::mirror::Pushed;
 use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
 /// The version of [`Frame`].
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One thing said. The order of variants is part of the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +77,14 @@ pub(super) enum Frame {
     AskSession { shard: ShardId, client_id: ByteString },
     /// The answer. It may be old: the attach is decided by the shard.
     SessionIs { shard: ShardId, client_id: ByteString, last: Option<Attachment> },
+    /// What the sender knows of the cluster.
+    Directory(Box<Directory>),
+    /// An operator wants the members to change: to the leader of the meta group.
+    Change { request: u64, change: Change },
+    /// The version of the directory with which it is so, or why it is not to be.
+    Changed { request: u64, result: Result<u64, Refusal> },
+    /// The group's committed configuration is the assignment of this epoch: to the leader of the meta group.
+    Settled { group: ShardId, epoch: u64 },
 }
 
 /// A position of a hub's queue.

@@ -12,41 +12,61 @@ mod edge;
 mod frame;
 mod gather;
 mod lead;
+mod members;
+mod meta;
 mod replica;
 mod stream;
 mod turn;
 
 use crate::base::ids::{Lsn, NodeId, ShardId, WriteId};
 use crate::base::time::{Duration, Instant, WallTime};
-use crate::cluster::{Placement, Ring};
+use crate::cluster::{Change, Directory, META, Placement};
 use crate::event::Event;
 use crate::face::{ClusterSetup, Output, Recovered, TimerKind};
-use crate::replication::node_log::{NodeLog, NodeLogError};
-use crate::replication::raft::{self, GroupSetup, RaftGroup, TICK};
+use crate::replication::node_log::{NodeLog, NodeLogError, Opened};
+use crate::replication::raft::TICK;
 use crate::session::{Gateway, Intent};
 use crate::shard::{Machine, QueueLimits};
 use bytes::Bytes;
 use edge::Edge;
 use frame::{Addressed, Frame};
 use lead::{Surroundings, moved};
+use meta::MetaReplica;
 use replica::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::rc::Rc;
 
 /// How often a gateway tells the shards that it lives.
 const RENEWAL: Duration = Duration::from_millis(1_500);
 
+/// A change that nobody has answered for so long is not asked for again: who wanted it may want something else by now.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Clients that a node which is drained sends to others in a tick.
+const SENT_AWAY_A_TICK: usize = 64;
+
 /// A member of a cluster.
 pub struct Ownership {
     node: NodeId,
-    members: Vec<NodeId>,
+    placement: Placement,
+    seed: u64,
+    limits: QueueLimits,
     log: NodeLog,
     edge: Edge,
+    /// What is known of the members and of what each holds.
+    directory: Directory,
     replicas: BTreeMap<ShardId, Replica>,
+    /// The replica of the group that keeps the directory.
+    meta: Option<MetaReplica>,
+    /// Who leads that group, as far as is known, and the latest term in which anybody did.
+    meta_leader: (Option<NodeId>, u64),
+    /// What operators want, and nobody has answered, and since when.
+    changes: BTreeMap<u64, (Instant, Change)>,
     /// Who leads each shard, as far as is known, and the latest term in which anybody did.
     leaders: Vec<(Option<NodeId>, u64)>,
     up: BTreeSet<NodeId>,
+    /// This node and those to which there is a link.
+    linked: Vec<NodeId>,
     /// Frames from this node to itself.
     own: VecDeque<Frame>,
     /// The record that this life begins with: nothing is asked of a shard before it is on disk.
@@ -63,15 +83,30 @@ pub struct Ownership {
 pub enum OpenError {
     /// The log cannot be read.
     Log(NodeLogError),
-    /// A replica is not configured as it was.
-    Group(raft::OpenError),
+    /// The cluster has another number of shards, or of replicas of each.
+    OtherShape {
+        /// Those by what is on disk.
+        recorded: (u16, u8),
+        /// Those that are configured.
+        configured: (u16, u8),
+    },
+    /// It has no data, and is not one of those with which the cluster begins.
+    NotFounder(NodeId),
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OpenError::Log(error) => error.fmt(f),
-            OpenError::Group(error) => error.fmt(f),
+            OpenError::OtherShape { recorded, configured } => write!(
+                f,
+                "by what is on disk the cluster has {} shards of {} replicas, and by the configuration {} of {}: start the node with \
+                 those with which the cluster was founded",
+                recorded.0, recorded.1, configured.0, configured.1
+            ),
+            OpenError::NotFounder(node) => {
+                write!(f, "node {node} is not among the members with which the cluster is founded")
+            }
         }
     }
 }
@@ -99,34 +134,43 @@ impl Ownership {
     /// If that cannot be read, or does not fit the configuration; nothing was changed then.
     pub fn open(setup: MemberSetup, recovered: &Recovered, now: Instant) -> Result<Self, OpenError> {
         let MemberSetup { node, cluster, seed, limits, snapshot_log_bytes } = setup;
-        let ring = Ring::of_equals(&cluster.members);
-        let placement = Rc::new(Placement::new(cluster.shards, cluster.replicas, &ring));
-        let (mut log, mut found) = NodeLog::open(recovered, now).map_err(OpenError::Log)?;
-        let mut replicas = BTreeMap::new();
-        for shard in placement.all().filter(|shard| placement.replicas(*shard).contains(&node)) {
-            let voters = placement.replicas(shard).to_vec();
-            let setup = GroupSetup { group: shard, node, voters, seed, tail: raft::TailLimits::default() };
-            let group = RaftGroup::open(setup, found.remove(&shard), &mut log).map_err(OpenError::Group)?;
-            replicas.insert(shard, Replica::new(shard, placement.clone(), group, limits));
+        let placement = Placement::new(cluster.shards);
+        let Opened { mut log, replicas: found, directory: recorded } =
+            NodeLog::open(recovered, now).map_err(OpenError::Log)?;
+        let begins = recorded.is_none();
+        let directory = members::first_directory(node, &cluster, recorded)?;
+        if begins {
+            log.directory(&directory);
         }
-        let life_record = log.begin_life();
-        let edge = Edge::new(node, log.life(), placement);
-        Ok(Ownership {
+        // Its replicas may begin with this life, and are on record before it.
+        let edge = Edge::new(node, log.life() + 1, placement);
+        let mut ownership = Ownership {
             node,
-            members: cluster.members,
+            placement,
+            seed,
+            limits,
             log,
             edge,
-            replicas,
+            directory,
+            replicas: BTreeMap::new(),
+            meta: None,
+            meta_leader: (None, 0),
+            changes: BTreeMap::new(),
             leaders: vec![(None, 0); usize::from(cluster.shards)],
             up: BTreeSet::new(),
+            linked: vec![node],
             own: VecDeque::new(),
-            life_record,
+            life_record: Lsn(0),
             next_tick: now + TICK,
             next_renewal: now + RENEWAL,
             snapshot_log_bytes,
             last_snapshot_bytes: 0,
             snapshot_pending: false,
-        })
+        };
+        ownership.open_replicas(found);
+        ownership.follow_directory(None);
+        ownership.life_record = ownership.log.begin_life();
+        Ok(ownership)
     }
 
     /// Which life of the node this is.
@@ -149,20 +193,36 @@ impl Ownership {
     /// There is a link to this member.
     pub fn on_peer_up(&mut self, peer: NodeId, gateway: &mut Gateway) {
         self.up.insert(peer);
+        self.note_links();
+        let mut frames = Vec::new();
+        if self.directory.version() > 0 {
+            frames.push(Frame::Directory(Box::new(self.directory.clone())));
+        }
+        let meta = self.meta.as_ref().and_then(|meta| Some((META, meta.serving_since()?)));
         let leading =
             self.replicas.iter().filter_map(|(shard, replica)| Some((*shard, replica.serving_since()?)));
-        let frames =
-            leading.map(|(shard, term)| Addressed { to: peer, frame: Frame::Leads { shard, term: term.0 } });
-        let frames = frames.collect();
+        frames.extend(leading.chain(meta).map(|(shard, term)| Frame::Leads { shard, term: term.0 }));
+        let frames = frames.into_iter().map(|frame| Addressed { to: peer, frame }).collect();
         self.send(frames, gateway);
+    }
+
+    fn note_links(&mut self) {
+        self.linked = self.up.iter().copied().chain([self.node]).collect();
     }
 
     /// The link to a member is gone.
     pub fn on_peer_down(&mut self, peer: NodeId) {
         self.up.remove(&peer);
+        self.note_links();
         self.edge.on_peer_down(peer);
         for (leader, _) in self.leaders.iter_mut().filter(|(leader, _)| *leader == Some(peer)) {
             *leader = None;
+        }
+        if self.meta_leader.0 == Some(peer) {
+            self.meta_leader.0 = None;
+        }
+        if let Some(meta) = &mut self.meta {
+            meta.group.unreachable(peer);
         }
         for replica in self.replicas.values_mut() {
             replica.on_peer_down(peer);
@@ -200,6 +260,12 @@ impl Ownership {
             for replica in self.replicas.values_mut() {
                 replica.on_tick(gateway);
             }
+            if let Some(meta) = &mut self.meta {
+                meta.group.tick();
+            }
+            self.changes.retain(|_, (since, _)| now.saturating_since(*since) < CHANGE_PATIENCE);
+            self.steer_groups(&mut out);
+            gateway.send_away(SENT_AWAY_A_TICK);
         }
         if self.next_renewal <= now {
             self.next_renewal = now + RENEWAL;
@@ -212,13 +278,16 @@ impl Ownership {
     pub fn advance(&mut self, gateway: &mut Gateway) {
         loop {
             let mut out = Vec::new();
-            let around = Surroundings { leaders: &self.leaders, members: &self.members };
+            let around = Surroundings { leaders: &self.leaders, linked: &self.linked };
+            let mut unsaid = false;
             for replica in self.replicas.values_mut() {
                 replica.advance(&mut self.log, gateway, &around, &mut out);
+                unsaid |= replica.is_unsaid();
             }
+            unsaid |= self.advance_meta(gateway, &mut out);
             self.edge.alive = self.log.durable() >= self.life_record;
             self.edge.send_all_requests(gateway.wall(), &mut out);
-            let idle = out.is_empty() && self.own.is_empty();
+            let idle = out.is_empty() && self.own.is_empty() && !unsaid;
             self.send(out, gateway);
             while let Some(frame) = self.own.pop_front() {
                 self.on_frame(self.node, frame, gateway);
@@ -227,6 +296,23 @@ impl Ownership {
                 return;
             }
         }
+    }
+
+    /// Applies what the meta group has committed, as [`Ownership::advance`] does for shards. True if its members have changed.
+    fn advance_meta(&mut self, gateway: &mut Gateway, out: &mut Vec<Addressed>) -> bool {
+        let Some(meta) = &mut self.meta else { return false };
+        let mut said = Vec::new();
+        meta.group.advance(&mut self.log, &mut said);
+        out.extend(said.into_iter().map(|(to, message)| {
+            let frame = Frame::Raft { shard: META, message };
+            Addressed { to, frame }
+        }));
+        let directory = meta.advance(&self.linked, gateway, out);
+        let unsaid = meta.group.is_unsaid();
+        if let Some(directory) = directory {
+            self.on_directory(directory, gateway, out);
+        }
+        unsaid
     }
 
     /// Ends the turn: hands out what is to be written, takes a snapshot if the log has grown, sets the next deadline.
@@ -245,7 +331,8 @@ impl Ownership {
 
     fn take_snapshot(&mut self, gateway: &mut Gateway) {
         let replicas = self.replicas.iter().map(|(shard, replica)| (*shard, replica.whole()));
-        let snapshot = self.log.snapshot(replicas.collect());
+        let meta = self.meta.iter().map(|meta| (META, meta.group.replica(|| meta.machine())));
+        let snapshot = self.log.snapshot(replicas.chain(meta).collect());
         self.last_snapshot_bytes = snapshot.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         self.snapshot_pending = true;
         gateway.event(Event::Snapshot { upto: snapshot.upto });
@@ -267,9 +354,12 @@ impl Ownership {
         let (now, wall) = (gateway.now(), gateway.wall());
         match frame {
             Frame::Raft { shard, message } => {
-                if let Some(replica) = self.replicas.get_mut(&shard)
-                    && replica.step(from, &message).is_err()
-                {
+                let meta = self.meta.as_mut().filter(|_| shard == META);
+                let taken = match self.replicas.get_mut(&shard) {
+                    Some(replica) => replica.step(from, &message),
+                    None => meta.map_or(Ok(()), |meta| meta.group.step(from, &message)),
+                };
+                if taken.is_err() {
                     gateway.event(Event::PeerFrameRefused { peer: from });
                 }
             }
@@ -300,6 +390,14 @@ impl Ownership {
             Frame::Renewed { shard, gateway: whose, at, last } => {
                 self.edge.on_renewed(shard, whose, at, last);
             }
+            Frame::Directory(directory) => self.on_directory(*directory, gateway, &mut out),
+            Frame::Change { request, change } => {
+                self.meta.iter_mut().for_each(|meta| meta.on_change(from, request, change.clone()));
+            }
+            Frame::Changed { request, result } => self.on_changed(request, result, gateway),
+            Frame::Settled { group, epoch } => {
+                self.meta.iter_mut().for_each(|meta| meta.on_settled(group, epoch));
+            }
             frame => self.on_leader_frame(from, frame, (now, wall), &mut out),
         }
         self.send(out, gateway);
@@ -313,6 +411,13 @@ impl Ownership {
         gateway: &mut Gateway,
         out: &mut Vec<Addressed>,
     ) {
+        if shard == META {
+            if self.meta_leader.1 <= term {
+                self.meta_leader = (Some(from), term);
+                self.ask_for_changes(out);
+            }
+            return;
+        }
         let Some(known) = self.leaders.get_mut(usize::from(shard.0)).filter(|(_, latest)| *latest <= term)
         else {
             return;
@@ -344,7 +449,7 @@ impl Ownership {
             Frame::Feed { session, next, .. } => lead.on_feed(from, session, next),
             Frame::HubFeed { gateway, next, .. } => lead.on_hub_feed(from, gateway, next),
             Frame::Volatile { session, wall: theirs, message, .. } => {
-                lead.on_volatile(session, message, theirs, time, machine, out);
+                lead.on_volatile(session, message, theirs, (time, now), machine, out);
             }
             Frame::Holds { sessions, .. } => lead.on_holds(from, sessions, machine, out),
             Frame::Renew { gateway, at, .. } => lead.on_renew(gateway, at, machine, now, out),

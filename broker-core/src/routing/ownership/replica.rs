@@ -5,7 +5,7 @@ use super::frame::{Addressed, Frame};
 use super::lead::{Lead, Surroundings};
 use crate::base::ids::{NodeId, ShardId, Term};
 use crate::base::time::{Instant, WallTime};
-use crate::cluster::Placement;
+use crate::cluster::{Assignment, Placement};
 use crate::replication::local;
 use crate::replication::node_log::NodeLog;
 use crate::replication::raft::{Commit, RaftGroup, Role, StepError};
@@ -14,12 +14,11 @@ use crate::session::Gateway;
 use crate::session::outbound::drop_event;
 use crate::shard::{Effect, Entry, Machine, Op, QueueLimits};
 use bytes::Bytes;
-use std::rc::Rc;
 
 /// One replica of a shard.
 pub(super) struct Replica {
     shard: ShardId,
-    placement: Rc<Placement>,
+    placement: Placement,
     group: RaftGroup,
     pub(super) machine: Machine,
     limits: QueueLimits,
@@ -33,13 +32,8 @@ pub(super) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(
-        shard: ShardId,
-        placement: Rc<Placement>,
-        group: RaftGroup,
-        limits: QueueLimits,
-    ) -> Self {
-        let machine = Machine::new(shard, placement.clone());
+    pub(super) fn new(shard: ShardId, placement: Placement, group: RaftGroup, limits: QueueLimits) -> Self {
+        let machine = Machine::new(shard, placement);
         let arrivals = Arrivals::new(group.last());
         Replica {
             shard,
@@ -88,6 +82,25 @@ impl Replica {
     pub(super) fn step(&mut self, from: NodeId, message: &[u8]) -> Result<(), StepError> {
         self.stirred = true;
         self.group.step(from, message)
+    }
+
+    /// Whether it is to be advanced again in this turn.
+    pub(super) fn is_unsaid(&self) -> bool {
+        self.group.is_unsaid()
+    }
+
+    /// Takes the next step towards having the group where it is assigned, if this replica leads it. True if it is there.
+    pub(super) fn steer(&mut self, wanted: &Assignment) -> bool {
+        if self.serving_since().is_none() {
+            return false;
+        }
+        self.stirred = true;
+        self.group.steer(&wanted.replicas, wanted.epoch)
+    }
+
+    /// Gives the replica up, and records that.
+    pub(super) fn give_up(self, log: &mut NodeLog) {
+        self.group.give_up(log);
     }
 
     /// What it recorded is on disk.
@@ -161,10 +174,10 @@ impl Replica {
 
     fn restore(&mut self, chunks: &[Bytes]) {
         self.machine = if chunks.is_empty() {
-            Machine::new(self.shard, self.placement.clone())
+            Machine::new(self.shard, self.placement)
         } else {
             // A quorum has it, and the checksums on the way were right: what cannot be read is a bug of ours.
-            Machine::restore(chunks, self.placement.clone()).expect("a machine that was sent can be read")
+            Machine::restore(chunks, self.placement).expect("a machine that was sent can be read")
         };
     }
 

@@ -30,23 +30,22 @@ use super::shard_set::ShardSet;
 use super::stream::{GatewayId, Producer, Stamp};
 use super::streams::{Streams, Turn};
 use super::verdict::{Answered, Effect, Verdict};
-use crate::base::ids::{Incarnation, NodeId, Offset, Position, ShardId};
+use crate::base::ids::{Incarnation, Offset, Position, ShardId};
 use crate::base::limits::Limits;
 use crate::base::time::WallTime;
-use crate::cluster::{Placement, Ring};
+use crate::cluster::Placement;
 use crate::topic::TopicFilter;
 use crate::topic::retained::RetainedStore;
 use crate::topic::trie::SubscriptionTrie;
 use bytestring::ByteString;
 use due::Due;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// The deterministic queue machine of one shard.
 #[derive(Debug)]
 pub struct Machine {
     shard: ShardId,
-    placement: Rc<Placement>,
+    placement: Placement,
     limits: QueueLimits,
     /// The time of the last entry applied.
     time: WallTime,
@@ -79,7 +78,7 @@ pub struct Machine {
 
 impl Machine {
     /// An empty machine for one of the shards of `placement`. Default limits hold until the first [`Op::Boot`] or [`Op::Lead`].
-    pub fn new(shard: ShardId, placement: Rc<Placement>) -> Self {
+    pub fn new(shard: ShardId, placement: Placement) -> Self {
         Machine {
             shard,
             placement,
@@ -252,8 +251,8 @@ impl Machine {
 }
 
 /// The placement of a cluster of one node with one shard.
-fn sole_placement() -> Rc<Placement> {
-    Rc::new(Placement::new(1, 1, &Ring::of_equals(&[NodeId(0)])))
+fn sole_placement() -> Placement {
+    Placement::new(1)
 }
 
 /// Whether this is for the producer to ask: a gateway speaks for its clients, a shard for its sessions, the proposer for the shard

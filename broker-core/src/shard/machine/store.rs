@@ -7,7 +7,6 @@ use crate::shard::session::SessionRecord;
 use crate::shard::snapshot::{self, SnapshotError};
 use crate::topic::TopicName;
 use bytes::Bytes;
-use std::rc::Rc;
 
 impl Machine {
     /// The whole state, for a snapshot.
@@ -36,7 +35,7 @@ impl Machine {
     ///
     /// # Errors
     /// Says what is wrong if the chunks are no snapshot of this format, or of a cluster with another number of shards.
-    pub fn restore(chunks: &[Bytes], placement: Rc<Placement>) -> Result<Self, SnapshotError> {
+    pub fn restore(chunks: &[Bytes], placement: Placement) -> Result<Self, SnapshotError> {
         let state = snapshot::decode(chunks)?;
         if state.shards != placement.shards() || state.shard.0 >= state.shards {
             return Err(SnapshotError::Shards { held: state.shards, expected: placement.shards() });

@@ -1,8 +1,8 @@
 //! The machines of the shards, and what was ever seen in their queues.
 
-use broker_core::cluster::{FilterShards, Placement, Ring};
+use broker_core::cluster::{FilterShards, Placement};
 use broker_core::face::Durability;
-use broker_core::ids::{Incarnation, Lsn, NodeId, Position, ShardId};
+use broker_core::ids::{Incarnation, Lsn, Position, ShardId};
 use broker_core::limits::Limits;
 use broker_core::message::Message;
 use broker_core::replication::local::{LocalGroup, decode};
@@ -14,7 +14,6 @@ use broker_core::shard::{
 use broker_core::time::{Duration, Instant, WallTime};
 use broker_core::topic::TopicFilter;
 use std::collections::{BTreeMap, BTreeSet};
-use std::rc::Rc;
 
 /// The number of a message in a hub, and its tag.
 pub(super) type Heard = (u64, Option<u64>);
@@ -32,7 +31,7 @@ pub(super) struct Seen {
 
 pub(super) struct Shards {
     pub(super) machines: Vec<Machine>,
-    pub(super) placement: Rc<Placement>,
+    pub(super) placement: Placement,
     pub(super) seen: Seen,
     pub(super) clock: WallTime,
     logs: Vec<LocalGroup<()>>,
@@ -46,10 +45,10 @@ pub(super) fn number(message: &Message) -> u64 {
 
 impl Shards {
     pub(super) fn new(count: u16) -> Self {
-        let placement = Rc::new(Placement::new(count, 1, &Ring::of_equals(&[NodeId(1)])));
+        let placement = Placement::new(count);
         let all = || (0..count).map(ShardId);
         let mut shards = Shards {
-            machines: all().map(|shard| Machine::new(shard, placement.clone())).collect(),
+            machines: all().map(|shard| Machine::new(shard, placement)).collect(),
             placement,
             seen: Seen::default(),
             clock: WallTime::from_millis(1_000),
@@ -95,7 +94,7 @@ impl Shards {
     /// A new leader: a replica that got its state by a snapshot.
     pub(super) fn change_leader(&mut self, shard: ShardId) {
         let old = self.machine(shard);
-        let new = Machine::restore(&old.snapshot(), self.placement.clone()).expect("a snapshot can be read");
+        let new = Machine::restore(&old.snapshot(), self.placement).expect("a snapshot can be read");
         assert_eq!(new.snapshot(), old.snapshot(), "a snapshot holds everything");
         self.machines[usize::from(shard.0)] = new;
         self.lead(shard);
@@ -148,7 +147,7 @@ impl Shards {
     /// Every replica that applies the log has the same state.
     pub(super) fn check_replicas(&self) {
         for (machine, entries) in self.machines.iter().zip(&self.entries) {
-            let mut replica = Machine::new(machine.shard(), self.placement.clone());
+            let mut replica = Machine::new(machine.shard(), self.placement);
             for entry in entries {
                 replica.apply(entry, &mut Vec::new());
             }

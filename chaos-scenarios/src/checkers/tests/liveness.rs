@@ -47,6 +47,38 @@ fn what_went_with_a_session_that_was_replaced_unseen_is_not_waited_for() {
 }
 
 #[test]
+fn a_node_that_was_replaced_or_has_left_need_not_come_back() {
+    for kind in [
+        FaultKind::Replace { old: NodeId(1), new: NodeId(2), lost: true },
+        FaultKind::Leave { node: NodeId(1) },
+        FaultKind::Drain { node: NodeId(1) },
+    ] {
+        let mut tale = Tale::new();
+        tale.starts();
+        tale.fault(kind.clone(), 10);
+        tale.goes_down(NodeDown::PowerLost, &[]);
+        tale.ends();
+        let drained = matches!(kind, FaultKind::Drain { .. });
+        assert_eq!(tale.verdict(38) == Verdict::Holds, !drained, "{kind:?}: {:?}", tale.verdict(38));
+    }
+}
+
+#[test]
+fn what_went_with_a_session_that_was_taken_over_unseen_is_not_waited_for() {
+    for clean_start in [false, true] {
+        let mut tale = Tale::new();
+        tale.starts();
+        let alice = tale.durable("alice");
+        let first = tale.conn(alice);
+        tale.call(alice, Connect { clean_start, ..tale.connect_of(alice) });
+        tale.got_on(alice, first, Packet::Disconnect(Disconnect { reason: 0x8e, ..Disconnect::default() }));
+        tale.join(alice);
+        tale.ends_with(&[alice]);
+        assert_eq!(tale.verdict(38) == Verdict::Holds, clean_start, "{:?}", tale.verdict(38));
+    }
+}
+
+#[test]
 fn a_history_without_an_end_cannot_be_judged() {
     let mut tale = Tale::new();
     tale.durable("alice");

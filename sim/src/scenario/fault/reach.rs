@@ -43,6 +43,11 @@ impl FaultKind {
             FaultKind::MajoritiesRing { .. } => "ring of majorities",
             FaultKind::Flap { .. } => "flapping link between nodes",
             FaultKind::Clog { .. } => "clogged node",
+            FaultKind::Join { .. } => "node that joins",
+            FaultKind::Leave { .. } => "node that leaves",
+            FaultKind::Drain { .. } => "drained node",
+            FaultKind::Replace { lost: false, .. } => "replaced node",
+            FaultKind::Replace { lost: true, .. } => "lost node that is replaced",
         }
     }
 
@@ -83,6 +88,10 @@ impl FaultKind {
                 "a client is gone; its session store survives if it is persistent"
             }
             FaultKind::ClientStall { .. } => "a client stands still",
+            FaultKind::Join { .. } => "a node is to be a member",
+            FaultKind::Leave { .. } => "a member is to hold nothing, and then to be none",
+            FaultKind::Drain { .. } => "a member is to hold nothing for a while",
+            FaultKind::Replace { .. } => "a node is to take the place of a member",
             FaultKind::LateAck { .. } => "a client answers late",
             FaultKind::NoAck { .. } => "a client does not answer",
             FaultKind::PeerLatency { .. } => "frames from one node to another take longer",

@@ -1,5 +1,6 @@
 //! What the leader of a shard does: it answers requests, pushes queues, brings the outbox to other shards, and keeps the leases of gateways.
 
+mod late;
 mod outbox;
 mod push;
 mod volatile;
@@ -14,7 +15,9 @@ use crate::event::Event;
 use crate::message::Message;
 use crate::replication::raft::RaftGroup;
 use crate::session::Gateway;
+use crate::shard::machine::due::RETIRED_KEPT;
 use crate::shard::{Attachment, Authors, Effect, Entry, GatewayId, Machine, Op, Producer, Stamp, Verdict};
+use late::Late;
 use push::{Feed, HubFeed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -23,8 +26,8 @@ use std::rc::Rc;
 pub(super) struct Surroundings<'a> {
     /// Who leads each shard, as far as is known, and since which term.
     pub(super) leaders: &'a [(Option<NodeId>, u64)],
-    /// All members.
-    pub(super) members: &'a [NodeId],
+    /// This node and those to which there is a link.
+    pub(super) linked: &'a [NodeId],
 }
 
 /// What an answer waits for.
@@ -65,6 +68,8 @@ pub(super) struct Lead {
     rotation: u64,
     /// Who has published QoS 0 without RETAIN lately, which is on no record.
     authors: Authors,
+    /// QoS 0 for sessions that have no connection yet, as far as this shard knows.
+    late: Late,
 }
 
 impl Lead {
@@ -92,6 +97,7 @@ impl Lead {
             tick_proposed: false,
             rotation: 0,
             authors: Authors::default(),
+            late: Late::default(),
         }
     }
 
@@ -191,13 +197,21 @@ impl Lead {
             Some(Stamp { producer: Producer::Shard(from), .. }) => self.confirm(from, machine, out),
             None => {}
         }
+        let late = self.is_late(entry);
         for effect in effects.drain(..) {
-            // QoS 0 that an earlier leader may have handed out.
-            let again = term != self.term && matches!(effect, Effect::Live(_) | Effect::Volatile { .. });
+            // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
+            let again =
+                (late || term != self.term) && matches!(effect, Effect::Live(_) | Effect::Volatile { .. });
             if !again {
                 self.carry_out(effect, machine, gateway, out);
             }
         }
+    }
+
+    /// Whether a later connection of the publisher has sent QoS 0 here, which is on no record.
+    fn is_late(&mut self, entry: &Entry) -> bool {
+        let Op::Publish(publish) = &entry.op else { return false };
+        !self.authors.admit(&publish.message.publisher, publish.session, entry.at, RETIRED_KEPT)
     }
 
     /// The first entry of the term is applied.
@@ -211,7 +225,7 @@ impl Lead {
         self.serves = true;
         self.since = now;
         self.outbox_ready.extend(machine.outbox_shards());
-        for member in around.members {
+        for member in around.linked {
             out.push(Addressed { to: *member, frame: Frame::Leads { shard: self.shard, term: self.term.0 } });
         }
     }
@@ -250,17 +264,23 @@ impl Lead {
                 }
             }
             Effect::Ready(session) => drop(self.ready.insert(session)),
-            Effect::Bound(attachment) => drop(self.ready.insert(attachment.incarnation)),
+            Effect::Bound(attachment) => {
+                self.ready.insert(attachment.incarnation);
+                self.push_late(attachment, machine, gateway.now(), out);
+            }
             Effect::HubReady(hub) => drop(self.hubs_ready.insert(hub)),
             Effect::Forward { to } => drop(self.outbox_ready.insert(to)),
             Effect::Volatile { session, message, retain, subscription_ids } => {
-                if let Some(bound) = machine.participant(session).and_then(|held| held.bound) {
-                    let session = Attachment { incarnation: session, epoch: bound.epoch };
-                    let targets = vec![VolatileTarget { session, retain, subscription_ids }];
-                    let (shard, wall) = (self.shard, machine.time());
-                    let frame = Frame::VolatilePush { shard, wall, message, live: false, targets };
-                    out.push(Addressed { to: bound.gateway.node, frame });
-                }
+                let Some(held) = machine.participant(session) else { return };
+                let epoch = held.bound.map_or(held.epoch, |bound| bound.epoch);
+                let session = Attachment { incarnation: session, epoch };
+                let target = VolatileTarget { session, retain, subscription_ids };
+                let Some(bound) = held.bound else {
+                    return self.late.keep(message, target, (machine.time(), gateway.now()));
+                };
+                let (shard, wall, targets) = (self.shard, machine.time(), vec![target]);
+                let frame = Frame::VolatilePush { shard, wall, message, live: false, targets };
+                out.push(Addressed { to: bound.gateway.node, frame });
             }
             Effect::Evicted { session, gateway } => {
                 out.push(Addressed { to: gateway.node, frame: Frame::Evicted { session } });

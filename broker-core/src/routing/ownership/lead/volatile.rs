@@ -3,7 +3,7 @@
 use super::super::frame::{Addressed, Frame, VolatileTarget};
 use super::{Lead, moved};
 use crate::base::ids::NodeId;
-use crate::base::time::WallTime;
+use crate::base::time::{Instant, WallTime};
 use crate::message::Message;
 use crate::shard::machine::due::RETIRED_KEPT;
 use crate::shard::{Attachment, Effect, Machine};
@@ -30,7 +30,7 @@ impl Lead {
         session: Attachment,
         message: Rc<Message>,
         wall: WallTime,
-        time: WallTime,
+        (time, now): (WallTime, Instant),
         machine: &Machine,
         out: &mut Vec<Addressed>,
     ) {
@@ -41,13 +41,18 @@ impl Lead {
         self.rotation = self.rotation.wrapping_add(1);
         let message = moved(message, wall, time);
         let mut nodes: BTreeMap<NodeId, (bool, Vec<VolatileTarget>)> = BTreeMap::new();
+        let late = &mut self.late;
         machine.route_volatile(&message, self.rotation, |effect| {
-            if let Effect::Volatile { session, retain, subscription_ids, .. } = effect
-                && let Some(bound) = machine.participant(session).and_then(|held| held.bound)
-            {
-                let session = Attachment { incarnation: session, epoch: bound.epoch };
-                let target = VolatileTarget { session, retain, subscription_ids };
-                nodes.entry(bound.gateway.node).or_default().1.push(target);
+            let Effect::Volatile { session: incarnation, retain, subscription_ids, .. } = effect else {
+                return;
+            };
+            let Some(held) = machine.participant(incarnation) else { return };
+            let epoch = held.bound.map_or(held.epoch, |bound| bound.epoch);
+            let session = Attachment { incarnation, epoch };
+            let target = VolatileTarget { session, retain, subscription_ids };
+            match held.bound {
+                Some(bound) => nodes.entry(bound.gateway.node).or_default().1.push(target),
+                None => late.keep(message.clone(), target, (time, now)),
             }
         });
         for gateway in machine.hearers(&message.topic) {
