@@ -27,7 +27,7 @@ static ALONE: Campaign = Campaign {
 };
 
 static CLUSTER: Campaign = Campaign {
-    tasks: || campaign::tasks_of_cluster(0, 1_000),
+    tasks: || campaign::tasks_of_cluster(0, 5_000),
     // No bits rot on the disks of members yet, and what a member recovers it learns from the leader.
     beyond: &["damaged disk refused", "recovered sessions and messages"],
     reached: Mutex::new((0, BTreeMap::new())),

@@ -15,7 +15,7 @@ pub(super) fn carry_out(effects: &mut Vec<Effect>, gateway: &mut Gateway) -> boo
     let mut heard = false;
     for effect in effects.drain(..) {
         match effect {
-            Effect::Live(message) => heard |= gateway.deliver_live(&message, true),
+            Effect::Live { message, .. } => heard |= gateway.deliver_live(&message, true),
             Effect::Ready(session) => gateway.set_ready(session, super::centralized::SHARD),
             Effect::Volatile { session, message, retain, subscription_ids } => {
                 gateway.deliver_volatile(session, &message, retain, &subscription_ids);

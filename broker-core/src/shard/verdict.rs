@@ -89,9 +89,13 @@ pub struct Answered {
 /// What a connected client should see of an entry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// A message took effect: connected clean sessions that match are to get it. Gateways that consume through hubs have QoS 1
-    /// and 2 in their queue, and need this for QoS 0 only.
-    Live(Rc<Message>),
+    /// A message took effect: connected clean sessions that match are to get it.
+    Live {
+        /// The message.
+        message: Rc<Message>,
+        /// The gateways whose clean sessions heard it when it took effect, if it is QoS 0: what is more they have in their queues.
+        hearers: Vec<GatewayId>,
+    },
     /// A durable session has something new in its queue.
     Ready(Incarnation),
     /// QoS 0 for a session of the machine; lost if it is not connected.

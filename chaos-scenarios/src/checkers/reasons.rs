@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 /// The first recorded reason that cannot be true.
 pub(super) fn first_false(model: &Model<'_>) -> Option<Because> {
+    let sent = sent(model);
     for ((client_id, tag), list) in &model.drops {
         let (Some(client_id), Some(message)) = (*client_id, model.published.get(tag)) else { continue };
         for (place, reason) in list {
-            if let Some(why) = contradiction(model, client_id, message, *place, *reason) {
+            if let Some(why) = contradiction(model, &sent, client_id, message, *place, *reason) {
                 let what = format!("{tag} was dropped for '{client_id}' as {reason:?}, but {why}");
                 return Some(Because::at(model, *place, what).about(*tag).after([message.first().place]));
             }
@@ -23,6 +24,7 @@ pub(super) fn first_false(model: &Model<'_>) -> Option<Because> {
 
 fn contradiction(
     model: &Model<'_>,
+    sent: &[Place],
     client_id: &str,
     message: &Published<'_>,
     place: usize,
@@ -42,7 +44,7 @@ fn contradiction(
             }
         },
         DropReason::QueueFull => {
-            let most = most_queued(model, client_id, place);
+            let most = most_queued(model, sent, client_id, place);
             let few = most < u64::from(limits.queue_messages_max);
             let small = most * (model.payload_bytes_max + LARGEST_TOPIC) <= limits.queue_bytes_max;
             (few && small).then(|| format!("at most {most} messages can have been queued"))
@@ -87,17 +89,25 @@ fn contradiction(
 
 /// How many messages can have been queued for a client by `place`: each that was sent, by each of its ways (its own
 /// subscriptions, each of its groups), and for each SUBSCRIBE each retained message.
-fn most_queued(model: &Model<'_>, client_id: &str, place: Place) -> u64 {
+fn most_queued(model: &Model<'_>, sent: &[Place], client_id: &str, place: Place) -> u64 {
     let lives = model.lives.iter().filter(|life| life.client_id == client_id);
     let subs: Vec<&Sub<'_>> =
         lives.flat_map(|life| model.subs_of(life.no)).filter(|sub| sub.requested < place).collect();
     let groups: BTreeSet<&str> =
         subs.iter().filter(|sub| sub.is_shared()).map(|sub| &sub.options.filter[..]).collect();
-    let sent = model.history.records[..place].iter().filter(|record| {
-        let will = matches!(&record.what, What::Sent { packet: Packet::Connect(connect), .. } if connect.will.is_some());
-        will || matches!(&record.what, What::Sent { packet: Packet::Publish(_), .. })
-    });
-    sent.count() as u64 * (1 + groups.len() as u64) + (subs.len() * model.writes.len()) as u64
+    let sent = sent.partition_point(|sent| *sent < place);
+    sent as u64 * (1 + groups.len() as u64) + (subs.len() * model.writes.len()) as u64
+}
+
+/// Where messages were sent, wills among them, in order.
+fn sent(model: &Model<'_>) -> Vec<Place> {
+    let sends = |what: &What| match what {
+        What::Sent { packet: Packet::Connect(connect), .. } => connect.will.is_some(),
+        What::Sent { packet: Packet::Publish(_), .. } => true,
+        _ => false,
+    };
+    let records = model.history.records.iter().enumerate();
+    records.filter(|(_, record)| sends(&record.what)).map(|(place, _)| place).collect()
 }
 
 /// Longer than any topic of a scenario, with what else is counted for a message.

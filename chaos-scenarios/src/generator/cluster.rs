@@ -3,7 +3,6 @@
 mod faults;
 pub(crate) mod members;
 
-use super::LIVENESS_MS;
 use crate::stories::Story;
 use broker_core::ids::NodeId;
 use broker_core::rng::Rng;
@@ -32,6 +31,9 @@ fn swarm(seed: u64) -> Scenario {
     let mut rng = Rng::from_seed(seed).fork("cluster swarm");
     let mut scenario = super::scenario(seed);
     stretch(&mut scenario);
+    if !rng.fork("flood").chance(1, 6) {
+        calm(&mut scenario);
+    }
     found(&mut scenario, &mut rng);
     spread(&mut scenario, &mut rng);
     let nodes: Vec<NodeId> = scenario.topology.nodes.iter().map(|node| node.node).collect();
@@ -159,7 +161,15 @@ fn stretch(scenario: &mut Scenario) {
     for Fault { from, until, .. } in &mut scenario.faults {
         (*from, *until) = (longer(*from), longer(*until));
     }
-    scenario.phases = Phases { safety_ms: scenario.phases.safety_ms * STRETCH, liveness_ms: LIVENESS_MS };
+    scenario.phases.safety_ms *= STRETCH;
+}
+
+/// Keeps clients from flooding the nodes: one seed with ten thousand messages takes the time of twenty with a few hundred, and these are
+/// not easier to survive.
+fn calm(scenario: &mut Scenario) {
+    for load in scenario.clients.iter_mut().filter_map(|client| client.workload.as_mut()) {
+        load.pause_ms = Span { min: load.pause_ms.min.max(20), max: load.pause_ms.max.max(120) };
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,18 @@ pub(crate) const SWARM: Story = Story::new("swarm", "anything may happen to anyb
 /// The length of the safety phase, in milliseconds.
 const SAFETY_MS: u64 = 5_000;
 
-/// The longest time to drain what was queued, in milliseconds: long links and narrow windows need a while.
+/// The longest time to recover and to drain what was queued, in milliseconds.
 pub(crate) const LIVENESS_MS: u64 = 120_000;
+
+/// As many messages as a seed queues for one client, and some more: a client that subscribes again at each of its hundreds of connections is sent
+/// what is retained each time.
+const QUEUED_MOST: u64 = 1_500;
+
+/// The same over a network of this latency: a client that takes one message at a time needs two round trips for each, of QoS 2.
+fn liveness_ms(latency_us: Span) -> u64 {
+    let round_trip_us = 2 * latency_us.max;
+    LIVENESS_MS + QUEUED_MOST * 2 * round_trip_us / 1_000
+}
 
 /// The scenario of `seed`.
 ///
@@ -51,7 +61,7 @@ pub fn swarm() -> impl Strategy<Value = Scenario> {
                     scenario.topology.nodes = vec![node];
                     scenario.topology.latency_us = latency_us;
                     scenario.clients = clients;
-                    scenario.phases = Phases { safety_ms: SAFETY_MS, liveness_ms: LIVENESS_MS };
+                    scenario.phases = Phases { safety_ms: SAFETY_MS, liveness_ms: liveness_ms(latency_us) };
                     let numbered = kinds
                         .into_iter()
                         .flatten()

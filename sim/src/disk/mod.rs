@@ -277,8 +277,9 @@ impl Disk for SimDisk {
             return Err(error("sync_dir", ".", DiskErrorKind::Other, "input/output error"));
         }
         if !state.names.is_synced() {
-            state.names.sync();
-            state.drop_unreachable();
+            for nameless in state.names.sync() {
+                state.files.remove(&nameless);
+            }
         }
         Ok(())
     }

@@ -12,6 +12,8 @@ pub(super) struct Names {
     now: BTreeMap<String, FileId>,
     synced: BTreeMap<String, FileId>,
     pending: Vec<Change>,
+    /// Files that have lost a name since then.
+    displaced: Vec<FileId>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,9 +44,14 @@ impl Names {
         self.change(Change::Remove(name.into()));
     }
 
-    pub(super) fn sync(&mut self) {
-        self.pending.clear();
-        self.synced.clone_from(&self.now);
+    /// What the program sees survives from now on. Gives the files that no name leads to any more.
+    pub(super) fn sync(&mut self) -> Vec<FileId> {
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.synced);
+        }
+        let mut nameless = std::mem::take(&mut self.displaced);
+        nameless.retain(|id| !self.mentions(*id));
+        nameless
     }
 
     /// Each change since the last sync survives or is undone. Changes of different names are independent of each
@@ -63,6 +70,7 @@ impl Names {
             }
         }
         self.now.clone_from(&self.synced);
+        self.displaced.clear();
         count
     }
 
@@ -77,7 +85,7 @@ impl Names {
     }
 
     fn change(&mut self, change: Change) {
-        change.apply(&mut self.now);
+        self.displaced.extend(change.apply(&mut self.now));
         self.pending.push(change);
     }
 }
@@ -91,19 +99,15 @@ impl Change {
         std::iter::once(one).chain(other)
     }
 
-    fn apply(&self, names: &mut BTreeMap<String, FileId>) {
+    /// Gives the file that had a name and has lost it, if one has.
+    fn apply(&self, names: &mut BTreeMap<String, FileId>) -> Option<FileId> {
         match self {
-            Change::Create(name, id) => {
-                names.insert(name.clone(), *id);
-            }
+            Change::Create(name, id) => names.insert(name.clone(), *id),
             Change::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                }
+                let id = names.remove(from)?;
+                names.insert(to.clone(), id)
             }
-            Change::Remove(name) => {
-                names.remove(name);
-            }
+            Change::Remove(name) => names.remove(name),
         }
     }
 }

@@ -128,9 +128,12 @@ impl Machine {
         if message.retain {
             self.retain(message);
         }
-        effects.push(Effect::Live(message.clone()));
+        let (mut volatile, mut hearers) = (self.hearers(&message.topic), Vec::new());
+        if message.qos > QoS::AtMostOnce {
+            std::mem::swap(&mut volatile, &mut hearers);
+        }
+        effects.push(Effect::Live { message: message.clone(), hearers: volatile });
         let targets = self.targets(message);
-        let hearers = if message.qos > QoS::AtMostOnce { self.hearers(&message.topic) } else { Vec::new() };
         let matched = !targets.is_empty() || !hearers.is_empty();
         let mut offset = None;
         for target in targets {

@@ -23,7 +23,7 @@ fn make(seed: u64) -> Scenario {
     }
     for name in ["one", "two", "three"] {
         let publisher = plot.durable(name);
-        plot.work(publisher, (200, 12_000), (2, 30), RELIABLE, &["t/a", "t/b", "t/c", "t/d"]);
+        plot.work(publisher, (200, 12_000), (5, 100), RELIABLE, &["t/a", "t/b", "t/c", "t/d"]);
     }
     // What was delivered already cannot be missed: these two come for theirs when all is over.
     for name in ["four", "five"] {

@@ -14,8 +14,8 @@ use std::rc::Rc;
 
 /// How long a message is kept.
 const KEPT: Duration = Duration::from_secs(1);
-/// How many are kept for a session, and how many for all.
-const OF_SESSION_MAX: usize = 32;
+/// How many are kept for a session, and how many for all: most sessions without a connection are not about to have one.
+const OF_SESSION_MAX: usize = 256;
 const OF_ALL_MAX: usize = 4_096;
 
 /// A message that waits.
@@ -36,7 +36,8 @@ pub(super) struct Late {
 }
 
 impl Late {
-    /// Keeps a message, if there is room: nobody was promised it.
+    /// Keeps a message, if there is room: nobody was promised it. Of those for one session the newest are kept: they are most likely to have been
+    /// published after its CONNACK.
     pub(super) fn keep(
         &mut self,
         message: Rc<Message>,
@@ -47,7 +48,11 @@ impl Late {
             self.forget_old(now);
         }
         let waiting = self.waiting.entry(target.session.incarnation).or_default();
-        if waiting.len() < OF_SESSION_MAX && self.count < OF_ALL_MAX {
+        if waiting.len() >= OF_SESSION_MAX || (self.count >= OF_ALL_MAX && !waiting.is_empty()) {
+            waiting.pop_front();
+            self.count -= 1;
+        }
+        if self.count < OF_ALL_MAX {
             waiting.push_back(Waiting { since: now, at, message, target });
             self.count += 1;
         }

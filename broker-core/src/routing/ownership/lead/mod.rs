@@ -10,7 +10,6 @@ use super::frame::{Addressed, Frame, VolatileTarget};
 use super::replica::propose;
 use crate::base::ids::{Incarnation, NodeId, ShardId, Term};
 use crate::base::time::{Instant, WallTime};
-use crate::codec::packet::QoS;
 use crate::event::Event;
 use crate::message::Message;
 use crate::replication::raft::RaftGroup;
@@ -201,7 +200,7 @@ impl Lead {
         for effect in effects.drain(..) {
             // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
             let again =
-                (late || term != self.term) && matches!(effect, Effect::Live(_) | Effect::Volatile { .. });
+                (late || term != self.term) && matches!(effect, Effect::Live { .. } | Effect::Volatile { .. });
             if !again {
                 self.carry_out(effect, machine, gateway, out);
             }
@@ -258,11 +257,8 @@ impl Lead {
         out: &mut Vec<Addressed>,
     ) {
         match effect {
-            Effect::Live(message) => {
-                if message.qos == QoS::AtMostOnce {
-                    self.push_live(&message, machine, out);
-                }
-            }
+            // Of QoS 1 and 2 nobody is named: those are in the queues.
+            Effect::Live { message, hearers } => self.push_live(&message, &hearers, machine.time(), out),
             Effect::Ready(session) => drop(self.ready.insert(session)),
             Effect::Bound(attachment) => {
                 self.ready.insert(attachment.incarnation);

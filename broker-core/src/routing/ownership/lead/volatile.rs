@@ -6,16 +6,22 @@ use crate::base::ids::NodeId;
 use crate::base::time::{Instant, WallTime};
 use crate::message::Message;
 use crate::shard::machine::due::RETIRED_KEPT;
-use crate::shard::{Attachment, Effect, Machine};
+use crate::shard::{Attachment, Effect, GatewayId, Machine};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 impl Lead {
-    pub(super) fn push_live(&self, message: &Rc<Message>, machine: &Machine, out: &mut Vec<Addressed>) {
-        for gateway in machine.hearers(&message.topic) {
+    pub(super) fn push_live(
+        &self,
+        message: &Rc<Message>,
+        hearers: &[GatewayId],
+        time: WallTime,
+        out: &mut Vec<Addressed>,
+    ) {
+        for gateway in hearers {
             let frame = Frame::VolatilePush {
                 shard: self.shard,
-                wall: machine.time(),
+                wall: time,
                 message: message.clone(),
                 live: true,
                 targets: Vec::new(),
