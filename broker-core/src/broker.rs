@@ -2,6 +2,7 @@
 
 use crate::base::rng::Rng;
 use crate::base::time::{Instant, WallTime};
+use crate::cluster::Directory;
 use crate::event::Event;
 use crate::face::{Broker, ClusterSetup, Durability, Input, Output, Recovered, Setup, TimerKind};
 use crate::ids::Lsn;
@@ -265,5 +266,12 @@ impl Broker for Node {
 
     fn deadline(&self) -> Option<(Instant, TimerKind)> {
         self.gateway.deadline()
+    }
+
+    fn directory(&self) -> Option<&Directory> {
+        match &self.routing {
+            Routing::Centralized(_) => None,
+            Routing::Ownership(routing) => Some(routing.directory()),
+        }
     }
 }

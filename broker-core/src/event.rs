@@ -46,6 +46,14 @@ pub enum Event {
         /// Which member.
         peer: NodeId,
     },
+    /// A directory of this cluster came that has another number of shards, or of replicas of each, than this node: it cannot be a
+    /// member of that cluster. Nothing was changed.
+    OtherShape {
+        /// Those of the directory.
+        cluster: (u16, u8),
+        /// Those of this node.
+        own: (u16, u8),
+    },
     /// This node holds a replica of the shard from now on.
     ReplicaBegun {
         /// Which shard.

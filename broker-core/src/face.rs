@@ -7,7 +7,7 @@ use crate::auth::{Credentials, Decision};
 use crate::base::ids::{ConnId, Lsn, NodeId, WriteId};
 use crate::base::limits::Limits;
 use crate::base::time::{Instant, WallTime};
-use crate::cluster::{Change, Member, Refusal};
+use crate::cluster::{Change, Directory, Member, Refusal};
 use crate::event::Event;
 pub use crate::storage::{Record, Recovered, Snapshot};
 use bytes::Bytes;
@@ -223,4 +223,8 @@ pub trait Broker {
     fn drain(&mut self, out: &mut Vec<Output>);
     /// When, and why, it wants [`Input::Wake`].
     fn deadline(&self) -> Option<(Instant, TimerKind)>;
+    /// The cluster's directory as far as this node knows it; `None` for a node that stands alone.
+    fn directory(&self) -> Option<&Directory> {
+        None
+    }
 }

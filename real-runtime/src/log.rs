@@ -6,11 +6,13 @@ use broker_core::ids::NodeId;
 use broker_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::io;
-use tracing::{debug, info, trace, warn};
+use tracing::{debug, error, info, trace, warn};
 use tracing_subscriber::filter::LevelFilter;
 
 /// What happens again and again is logged once in this time.
 const LINE_EVERY: Duration = Duration::from_secs(1);
+/// What only an operator can end is logged once in this time.
+const MISTAKE_EVERY: Duration = Duration::from_secs(10);
 
 /// Sends log lines to standard error, for the rest of the process.
 pub fn start(options: &LogOptions) {
@@ -39,11 +41,12 @@ pub fn start(options: &LogOptions) {
 /// Writes the core's events. What one client can cause as often as it likes is either below the default level or
 /// written once in a while. What a client chose (its identifier, topics) is written as a string with quotes and escapes,
 /// so that it cannot pass for a line of ours.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventLog {
     limits: Seldom<&'static str>,
     refusals: Seldom<u8>,
     peers: Seldom<NodeId>,
+    other_shape: Seldom<()>,
 }
 
 /// Lets a line of each kind through once in a while.
@@ -52,6 +55,13 @@ pub(crate) struct Seldom<K> {
     every: Duration,
     /// When the last line was written, and how many were not since.
     lines: BTreeMap<K, (Instant, u64)>,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        let (limits, refusals, peers) = Default::default();
+        EventLog { limits, refusals, peers, other_shape: Seldom::every(MISTAKE_EVERY) }
+    }
 }
 
 impl EventLog {
@@ -99,6 +109,17 @@ impl EventLog {
             }
             Event::ReplicaBegun { shard } => info!(shard = shard.0, "holds a replica from now on"),
             Event::ReplicaGivenUp { shard } => info!(shard = shard.0, "gave its replica up"),
+            Event::OtherShape { cluster, own } => {
+                if let Some(unwritten) = self.other_shape.admit(now, ()) {
+                    let ((shards, replicas), (own_shards, own_replicas)) = (cluster, own);
+                    error!(
+                        unwritten,
+                        "the cluster has {shards} shards of {replicas} replicas, and this node is configured for {own_shards} of \
+                         {own_replicas}, so it cannot be a member: set `cluster.shards = {shards}` and `cluster.replicas = {replicas}`, \
+                         and start it on an empty data folder"
+                    );
+                }
+            }
             Event::PeerFrameRefused { peer } => {
                 if let Some(unwritten) = self.peers.admit(now, *peer) {
                     warn!(

@@ -220,6 +220,47 @@ impl Directory {
         &self.assignments
     }
 
+    /// How many replicas are assigned to a node.
+    pub fn held(&self, node: NodeId) -> usize {
+        self.assignments.values().filter(|held| held.replicas.contains(&node)).count()
+    }
+
+    /// How many replicas are assigned at all.
+    pub fn replicas(&self) -> usize {
+        self.assignments.values().map(|held| held.replicas.len()).sum()
+    }
+
+    /// How many replicas have come to a node since `earlier`, a directory of the same cluster.
+    pub fn moved_since(&self, earlier: &Directory) -> usize {
+        let came = |(group, held): (&ShardId, &Assignment)| {
+            let before = earlier.assignments.get(group).map_or(&[][..], |held| &held.replicas);
+            held.replicas.iter().filter(|node| !before.contains(node)).count()
+        };
+        self.assignments.iter().map(came).sum()
+    }
+
+    /// Whether every replica is where it should be, and every member that leaves is gone.
+    pub fn is_at_rest(&self) -> bool {
+        self.assignments.values().all(|held| held.settled) && self.next_op().is_none()
+    }
+
+    /// How many replicas are still to move until nothing is left to do, the one that moves now among them.
+    pub fn to_move(&self) -> usize {
+        let mut ahead = self.clone();
+        let mut moves = ahead.settle();
+        while let Some(op) = ahead.next_op() {
+            ahead.apply(&op).expect("what is planned is not refused");
+            moves += ahead.settle();
+        }
+        moves
+    }
+
+    /// Takes every group for settled; how many were not.
+    fn settle(&mut self) -> usize {
+        let open = self.assignments.values_mut().filter(|held| !held.settled);
+        open.map(|held| held.settled = true).count()
+    }
+
     /// Of each group the node that should lead it.
     pub fn leaders(&self) -> BTreeMap<ShardId, NodeId> {
         let ring = self.ring();

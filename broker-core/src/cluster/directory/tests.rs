@@ -100,6 +100,41 @@ fn a_node_that_joins_takes_its_share_and_nothing_moves_between_the_others() {
 }
 
 #[test]
+fn a_directory_tells_how_much_is_left_to_do_until_nothing_is() {
+    let mut directory = founded(16, 3);
+    assert_eq!((directory.to_move(), directory.is_at_rest(), directory.replicas()), (0, true, 51));
+    let before = directory.clone();
+    directory.apply(&join(4)).expect("a new number");
+    let (mut left, mut told) = (directory.to_move(), Vec::new());
+    while let Some(op) = directory.next_op() {
+        directory.apply(&op).expect("a plan is not refused");
+        let MetaOp::Move { group, epoch, .. } = op else { panic!("{op:?}") };
+        // The one that moves now is not there before it has settled.
+        assert_eq!((directory.to_move(), directory.is_at_rest()), (left, false));
+        directory.apply(&MetaOp::Settled { group, epoch: epoch + 1 }).expect("it has settled");
+        told.push(left);
+        left = directory.to_move();
+    }
+    assert_eq!(told, (1..=12).rev().collect::<Vec<_>>());
+    assert!(directory.is_at_rest());
+    assert_eq!((directory.moved_since(&before), directory.held(NodeId(4))), (12, 12));
+}
+
+#[test]
+fn a_member_that_is_to_leave_is_something_left_to_do() {
+    let mut directory = founded(16, 4);
+    directory.apply(&MetaOp::Change(Change::Leave(NodeId(2)))).expect("three are left");
+    assert!(directory.to_move() >= directory.held(NodeId(2)));
+    while let Some(op) = directory.next_op().filter(|op| !matches!(op, MetaOp::Gone(_))) {
+        directory.apply(&op).expect("a plan is not refused");
+        directory.settle();
+    }
+    assert_eq!((directory.held(NodeId(2)), directory.to_move(), directory.is_at_rest()), (0, 0, false));
+    settle(&mut directory);
+    assert!(directory.is_at_rest());
+}
+
+#[test]
 fn a_node_that_leaves_holds_nothing_and_then_is_no_member() {
     let mut directory = founded(16, 4);
     let held = load(&directory)[&NodeId(2)];

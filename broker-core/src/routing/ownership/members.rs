@@ -70,7 +70,12 @@ impl Ownership {
         gateway: &mut Gateway,
         out: &mut Vec<Addressed>,
     ) {
-        if directory.version() <= self.directory.version() || directory.shape() != self.directory.shape() {
+        if directory.version() <= self.directory.version() {
+            return;
+        }
+        let (cluster, own) = (directory.shape(), self.directory.shape());
+        if cluster != own {
+            gateway.event(Event::OtherShape { cluster, own });
             return;
         }
         self.log.directory(&directory);

@@ -178,6 +178,11 @@ impl Ownership {
         self.log.life()
     }
 
+    /// The cluster's directory, as far as this node knows it.
+    pub fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
     /// The applied state of every shard that this node has a replica of.
     pub fn machines(&self) -> impl Iterator<Item = &Machine> {
         self.replicas.values().map(|replica| &replica.machine)
