@@ -8,10 +8,11 @@
 //!   sockets ─► LinkTask ─┼─► core.handle ─► Turns: core.drain ─► Storage ─► reports ─► core.handle
 //!   sockets ─► LinkTask ─┘                     └─► questions to the gatekeeper
 //! ```
-//! The connections with other members of a cluster are two more kinds of socket, treated alike ([`peers`]). No message passes through a channel or wakes a task of its own.
+//! The connections with other members of a cluster are two more kinds of socket, treated alike ([`peers`]); those of operators are answered by tasks of their own ([`operators`]). No message passes through a channel or wakes a task of its own.
 
 mod auth;
 mod link;
+mod operators;
 mod outbox;
 mod peers;
 mod scratch;
@@ -34,6 +35,7 @@ use broker_core::ids::ConnId;
 use broker_core::time::Instant;
 use bytes::Bytes;
 use link::{Link, LinkTask};
+use operators::Operators;
 use peers::Peers;
 use scratch::Scratch;
 use std::cell::RefCell;
@@ -102,6 +104,7 @@ pub struct Node<S> {
     outputs: Vec<Output>,
     touched: Vec<Rc<Link<S>>>,
     peers: Peers<S>,
+    operators: Operators,
     questions: Vec<(ConnId, Credentials)>,
 }
 
@@ -130,6 +133,7 @@ impl<S: Stream> Node<S> {
             outputs: Vec::new(),
             touched: Vec::new(),
             peers: Peers::default(),
+            operators: Operators::default(),
             questions: Vec::new(),
         }))
     }
@@ -288,8 +292,8 @@ impl<S: Stream> Node<S> {
             Output::Authenticate { conn, credentials } => self.questions.push((conn, credentials)),
             Output::Persist { write, records, urgent } => self.storage.persist(write, records, urgent),
             Output::Snapshot(snapshot) => self.storage.snapshot(snapshot),
-            // Nobody can ask for a change here yet: the members are those of the configuration.
-            Output::Members { .. } | Output::MembersChanged { .. } => {}
+            Output::Members { version, members } => self.set_members(version, &members),
+            Output::MembersChanged { request, result } => self.operators.decided(request, result),
             Output::Event(event) => {
                 if let Event::LeaderKnown { shard, .. } = event {
                     self.peers.leader_known(shard);

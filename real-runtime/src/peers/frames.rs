@@ -4,6 +4,8 @@
 use broker_core::codec::PACKET_BYTES_MAX;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use std::fmt;
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Bytes of a frame, at most: whatever the largest packet of MQTT makes fits, and what the core makes of several smaller
 /// things is of a few megabytes. It does not depend on this node's configuration, for the other's may differ.
@@ -99,6 +101,33 @@ impl Splitter {
     fn add(&mut self, bytes: &mut Bytes, wanted: usize) {
         let missing = wanted - self.partial.len();
         self.partial.extend_from_slice(&bytes.split_to(missing.min(bytes.len())));
+    }
+}
+
+/// Reads the next frame that has any bytes; `None` at the end of the stream.
+///
+/// # Errors
+/// If the connection breaks, ends in the middle of a frame, or brings one that claims to be too large.
+pub async fn read_frame<S>(stream: &mut S) -> io::Result<Option<Vec<u8>>>
+where
+    S: AsyncRead + Unpin,
+{
+    loop {
+        let mut header = [0; HEADER_BYTES];
+        if stream.read(&mut header[..1]).await? == 0 {
+            return Ok(None);
+        }
+        stream.read_exact(&mut header[1..]).await?;
+        let bytes = wanted(header).map_err(|error| io::Error::other(error.to_string()))? - HEADER_BYTES;
+        let mut frame = Vec::new();
+        // Grows with what comes, not with what is claimed.
+        (&mut *stream).take(bytes as u64).read_to_end(&mut frame).await?;
+        if frame.len() < bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !frame.is_empty() {
+            return Ok(Some(frame));
+        }
     }
 }
 

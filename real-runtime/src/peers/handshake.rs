@@ -11,22 +11,33 @@
 //! A proof is an HMAC-SHA-256, under the cluster's secret, over the role of whoever proves and all that was said before it. Each
 //! side has put a fresh random number into that, so no proof is good for another connection; the role and both nodes are in it,
 //! so none can be sent back to whom it came from.
+//!
+//! Who dials as [`OPERATOR`] is no member, but somebody who wants to see and change the members: whoever knows the secret may. What follows
+//! then are not a member's frames but an operator's ([`super::operator`]).
 
 use super::hello::{BODY_BYTES_MAX, Challenge, HEADER_BYTES, Header, Hello, Message};
 pub use super::hello::{NAME_BYTES_MAX, Nonce};
 use super::refusal::Refusal;
 use super::secret::{PROOF_BYTES, Secret};
 use broker_core::ids::NodeId;
-use std::collections::BTreeSet;
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 /// What the proof of each role begins with.
 const DIALLER: &[u8] = b"quorate link: dialler";
 const DIALLED: &[u8] = b"quorate link: dialled";
 
-/// Who this node is, and whom it takes for a member.
+/// A handshake takes no longer, connecting included.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Who dials to see and to change the members: no member has this number.
+pub const OPERATOR: NodeId = NodeId(0);
+
+/// Who this node is.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The name of the cluster, of at most [`NAME_BYTES_MAX`] bytes.
@@ -35,8 +46,6 @@ pub struct Identity {
     pub node: NodeId,
     /// Which start of the node this is.
     pub life: u64,
-    /// All members.
-    pub members: BTreeSet<NodeId>,
     /// What all members know.
     pub secret: Secret,
 }
@@ -128,7 +137,8 @@ where
     }
 }
 
-/// Learns who has dialled this node. `nonce`: fresh and random; `life_least` tells the highest life of a member that was ever seen.
+/// Learns who has dialled this node: a member, or [`OPERATOR`], of whose life nothing is asked. `nonce`: fresh and random; `life_least` tells the
+/// highest life of a member that was ever seen, and `None` of a node that is no member.
 ///
 /// # Errors
 /// If either side refuses the other, or the connection breaks. It is of no more use then.
@@ -136,7 +146,7 @@ pub async fn answer<S>(
     stream: &mut S,
     us: &Identity,
     nonce: Nonce,
-    life_least: impl Fn(NodeId) -> u64,
+    life_least: impl Fn(NodeId) -> Option<u64>,
 ) -> Result<Peer, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -145,7 +155,8 @@ where
         return Err(HandshakeError::Nonsense);
     };
     let peer = Peer { node: hello.from, life: hello.life };
-    if let Some(why) = objection(us, &hello) {
+    let is_member = peer.node == OPERATOR || life_least(peer.node).is_some();
+    if let Some(why) = objection(us, &hello, is_member) {
         return refuse(stream, Some(peer.node), why).await;
     }
     // Encoded anew it is what was received: there is one way to write it.
@@ -160,21 +171,44 @@ where
         return refuse(stream, Some(peer.node), Refusal::WrongSecret).await;
     }
     // Only of who has proven to be a member a life is believed.
-    if peer.life < life_least(peer.node) {
+    if life_least(peer.node).is_some_and(|least| peer.life < least) {
         return refuse(stream, Some(peer.node), Refusal::OlderLife).await;
     }
     send(stream, &Message::Welcome).await?;
     Ok(peer)
 }
 
-fn objection(us: &Identity, hello: &Hello) -> Option<Refusal> {
+/// Waits for a handshake, connecting included, but not for ever.
+///
+/// # Errors
+/// Those of the handshake; that it takes too long is a connection that was lost.
+pub async fn in_time<T>(
+    handshake: impl Future<Output = Result<T, HandshakeError>>,
+) -> Result<T, HandshakeError> {
+    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(HandshakeError::Lost(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// A random number that no other handshake has.
+///
+/// # Errors
+/// If the system gives none.
+pub fn nonce() -> io::Result<Nonce> {
+    let mut nonce = [0; 32];
+    getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(nonce)
+}
+
+fn objection(us: &Identity, hello: &Hello, is_member: bool) -> Option<Refusal> {
     if hello.cluster != us.cluster.as_bytes() {
         Some(Refusal::OtherCluster)
     } else if hello.to != us.node {
         Some(Refusal::OtherNode)
     } else if hello.from == us.node {
         Some(Refusal::SameNode)
-    } else if !us.members.contains(&hello.from) {
+    } else if !is_member {
         Some(Refusal::NotMember)
     } else {
         None

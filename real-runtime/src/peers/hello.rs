@@ -38,7 +38,7 @@ pub(super) struct Header {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hello {
     pub(super) cluster: Vec<u8>,
-    /// Who dials.
+    /// Who dials: a member, or 0, an operator.
     pub(super) from: NodeId,
     /// Whom it wants.
     pub(super) to: NodeId,

@@ -7,12 +7,14 @@
 //! ```
 //!
 //! A connection begins with a [`handshake`], in which both sides prove that they know the cluster's secret without sending it,
-//! and then carries [`frames`] from the dialler to the other side. All of it is written for any stream of bytes, so TLS can
+//! and then carries [`frames`] from the dialler to the other side. Operators dial members too, and their connections carry questions one way and
+//! answers the other ([`operator`]). All of it is written for any stream of bytes, so TLS can
 //! stand between it and the socket. The secret authenticates the two sides; it does not encrypt what follows.
 
 pub mod frames;
 pub mod handshake;
 mod hello;
+pub mod operator;
 mod refusal;
 mod secret;
 

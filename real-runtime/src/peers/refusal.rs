@@ -55,7 +55,9 @@ impl fmt::Display for Refusal {
                 "the node at this address has another number; correct the addresses in `cluster.members`"
             }
             Refusal::SameNode => "both nodes have the same number; give each its own `cluster.node`",
-            Refusal::NotMember => "the node that dialled is not in the other one's `cluster.members`; list the same on all",
+            Refusal::NotMember => {
+                "the node that dialled is no member of the cluster as the other one knows it; take it in with `quorate members join`"
+            }
             Refusal::OlderLife => {
                 "a later start of the same node was here already; there must be one process with this number, on its own data"
             }

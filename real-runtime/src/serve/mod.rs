@@ -157,7 +157,6 @@ fn membership(cluster: &ClusterOptions, secret: Secret, life: u64) -> Result<Mem
         cluster: cluster.name.clone(),
         node: NodeId(cluster.node),
         life,
-        members: addresses.keys().copied().collect(),
         secret,
     };
     let (shards, queue_bytes_max) = (cluster.shards, cluster.queue_bytes_max);

@@ -1,12 +1,14 @@
-//! Dials every other member, again and again, and lets in those that dial.
+//! Dials every other member, again and again, and lets in those that dial, operators among them.
 
 use super::incoming::{Incoming, IncomingTask};
 use super::outgoing::{Outgoing, OutgoingTask};
-use super::{Member, Peers};
+use super::Peers;
+use super::members::Errand;
 use crate::net::{Listener, Net, Stream};
+use crate::node::operators::answer_operator;
 use crate::node::{Node, SharedNode};
-use crate::peers::handshake::{HandshakeError, Identity, Nonce, answer, dial};
-use broker_core::ids::{NodeId, ShardId};
+use crate::peers::handshake::{HandshakeError, Identity, OPERATOR, answer, dial, in_time, nonce};
+use broker_core::ids::NodeId;
 use broker_core::rng::Rng;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,17 +20,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-/// A handshake takes no longer, connecting included.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The first wait before a member is dialled again; doubled each time.
 const WAIT_LEAST: Duration = Duration::from_millis(50);
 /// The longest.
 const WAIT_MOST: Duration = Duration::from_secs(1);
 /// A connection that stood for so long was good: the next wait is the first again.
 const STEADY: Duration = Duration::from_secs(1);
-/// Connections whose handshake is not over; one more is closed at once.
+/// How long a node that was a member may hear that it is none; less than a silence that is noticed.
+const PARTING: Duration = Duration::from_secs(2);
+/// Connections whose handshake is not over, and operators; one more is closed at once.
 const GREETINGS_MAX: usize = 64;
 /// How long to leave the system alone when it cannot give another connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -38,7 +40,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Membership {
     /// Who it is.
     pub identity: Identity,
-    /// Where all members listen for each other; its own address is not used.
+    /// Where members listen for each other, as far as the configuration says: those to begin with, until the core knows who the members are, and after that
+    /// of these members the addresses. This node's own is not used.
     pub addresses: BTreeMap<NodeId, SocketAddr>,
     /// How many shards the cluster has.
     pub shards: u16,
@@ -49,46 +52,61 @@ pub struct Membership {
 }
 
 impl<S: Stream> Node<S> {
-    /// Connects this node with the other members, over `net` and through `listener`, from now on, for as long as its thread runs: also while
+    /// Connects this node with the other members, whoever they are at the time, over `net` and through `listener`, from now on, for as long as its thread runs: also while
     /// it stops, for what its clients were promised may need the others.
     pub fn join<N>(shared: &SharedNode<S>, net: &N, listener: N::Listener, membership: Membership)
     where
         N: Net<Stream = S> + Clone + 'static,
     {
         let Membership { identity, addresses, shards, queue_bytes_max, seed } = membership;
-        let rng = Rng::from_seed(seed);
-        let others: Vec<_> = addresses.into_iter().filter(|(node, _)| *node != identity.node).collect();
         shared.borrow_mut().peers = Peers {
-            members: others.iter().map(|(node, _)| (*node, Member::default())).collect(),
             queue_bytes_max: usize::try_from(queue_bytes_max).unwrap_or(usize::MAX),
-            leaderless: (0..shards).map(ShardId).collect(),
-            ..Peers::default()
+            ..Peers::configured(identity.node, addresses, shards)
         };
         let us = Rc::new(identity);
         spawn_local(let_in(listener, shared.clone(), us.clone()));
-        for (peer, address) in others {
-            let rng = rng.fork(&peer.to_string());
-            let dialler =
-                Dialler { net: net.clone(), node: shared.clone(), us: us.clone(), peer, address, rng };
-            spawn_local(dialler.run());
+        spawn_local(follow_members(net.clone(), shared.clone(), us, Rng::from_seed(seed)));
+    }
+}
+
+/// Dials whoever becomes a member, and parts from who is none any more, for ever.
+async fn follow_members<N>(net: N, node: SharedNode<N::Stream>, us: Rc<Identity>, rng: Rng)
+where
+    N: Net + Clone + 'static,
+{
+    loop {
+        match poll_fn(|context| node.borrow_mut().peers.poll_errand(context)).await {
+            Errand::Dial { peer, address, dialler } => {
+                let rng = rng.fork(&peer.to_string());
+                let (net, node, us) = (net.clone(), node.clone(), us.clone());
+                spawn_local(Dialler { net, node, us, peer, address, number: dialler, rng }.run());
+            }
+            Errand::Part(peer) => {
+                let node = node.clone();
+                spawn_local(async move {
+                    sleep(PARTING).await;
+                    node.borrow_mut().part(peer);
+                });
+            }
         }
     }
 }
 
-/// Dials one member.
+/// Dials one member, as long as it is one, at one address.
 struct Dialler<N: Net> {
     net: N,
     node: SharedNode<N::Stream>,
     us: Rc<Identity>,
     peer: NodeId,
     address: SocketAddr,
+    number: u64,
     rng: Rng,
 }
 
 impl<N: Net> Dialler<N> {
     async fn run(mut self) {
         let mut wait = WAIT_LEAST;
-        loop {
+        while self.is_wanted() {
             let begun = Instant::now();
             match self.connect().await {
                 Ok(None) => {}
@@ -98,34 +116,42 @@ impl<N: Net> Dialler<N> {
                         wait = WAIT_LEAST;
                     }
                 }
-                Err(error) => self.node.borrow_mut().cannot_reach(self.peer, self.address, &error),
+                Err(error) if self.is_wanted() => {
+                    self.node.borrow_mut().cannot_reach(self.peer, self.address, &error);
+                }
+                Err(_) => {}
             }
             self.pause(wait).await;
             wait = (2 * wait).min(WAIT_MOST);
         }
     }
 
+    fn is_wanted(&self) -> bool {
+        self.node.borrow().peers.is_dialled_by(self.peer, self.number)
+    }
+
     /// `None` if the connection was of no use any more when it stood.
     async fn connect(&self) -> Result<Option<Rc<Outgoing<N::Stream>>>, HandshakeError> {
         let handshake = async {
             let mut stream = self.net.connect(self.address).await?;
-            let life_least = self.node.borrow().peers.life(self.peer);
+            let life_least = self.node.borrow().peers.life(self.peer).unwrap_or(0);
             let peer = dial(&mut stream, &self.us, self.peer, nonce()?, life_least).await?;
             Ok((stream, peer))
         };
         let (stream, peer) = in_time(handshake).await?;
         let mut node = self.node.borrow_mut();
         let link = Rc::new(Outgoing::new(node.peers.next_link(self.peer), stream));
-        Ok(node.outgoing_opened(peer, &link).then_some(link))
+        Ok(node.outgoing_opened(self.number, peer, &link).then_some(link))
     }
 
-    /// Waits, but no longer than until the member dials.
+    /// Waits, but no longer than until the member dials, or is none any more.
     async fn pause(&mut self, wait: Duration) {
         let mut sleep = pin!(sleep(self.jittered(wait)));
         poll_fn(|context| {
             let mut node = self.node.borrow_mut();
+            let is_wanted = node.peers.is_dialled_by(self.peer, self.number);
             let Some(member) = node.peers.members.get_mut(&self.peer) else { return Poll::Ready(()) };
-            if std::mem::take(&mut member.is_there) {
+            if !is_wanted || std::mem::take(&mut member.is_there) {
                 return Poll::Ready(());
             }
             member.waits_to_dial.clone_from(context.waker());
@@ -141,7 +167,7 @@ impl<N: Net> Dialler<N> {
     }
 }
 
-/// Lets in those that prove to be members, for ever.
+/// Lets in those that prove to be members or operators, for ever.
 async fn let_in<L>(mut listener: L, node: SharedNode<L::Stream>, us: Rc<Identity>)
 where
     L: Listener,
@@ -179,6 +205,11 @@ async fn greet<S: Stream>(
         answer(&mut stream, &us, nonce()?, life_least).await
     };
     let outcome = in_time(handshake).await;
+    if outcome.as_ref().is_ok_and(|peer| peer.node == OPERATOR) {
+        answer_operator(stream, from, shared).await;
+        greetings.set(greetings.get() - 1);
+        return;
+    }
     greetings.set(greetings.get() - 1);
     let link = {
         let mut node = shared.borrow_mut();
@@ -194,17 +225,4 @@ async fn greet<S: Stream>(
         }
     };
     IncomingTask::new(link, shared).await;
-}
-
-async fn in_time<T>(handshake: impl Future<Output = Result<T, HandshakeError>>) -> Result<T, HandshakeError> {
-    match timeout(HANDSHAKE_TIMEOUT, handshake).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(HandshakeError::Lost(io::ErrorKind::TimedOut.into())),
-    }
-}
-
-fn nonce() -> io::Result<Nonce> {
-    let mut nonce = [0; 32];
-    getrandom::fill(&mut nonce).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(nonce)
 }

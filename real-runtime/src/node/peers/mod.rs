@@ -15,6 +15,7 @@
 mod connect;
 mod incoming;
 mod log;
+mod members;
 mod outgoing;
 
 pub use connect::Membership;
@@ -39,7 +40,15 @@ use std::task::{Poll, Waker};
 
 /// All other members.
 pub(super) struct Peers<S> {
+    /// This node.
+    own: NodeId,
     members: BTreeMap<NodeId, Member<S>>,
+    /// The members of the configuration, and where they are.
+    configured: BTreeMap<NodeId, SocketAddr>,
+    /// It was told that it is no member any more.
+    has_left: bool,
+    last_dialler: u64,
+    waits_for_errands: Waker,
     queue_bytes_max: usize,
     last_link: u64,
     /// Connections that the current turn writes to.
@@ -54,6 +63,12 @@ pub(super) struct Peers<S> {
 
 /// One of them.
 struct Member<S> {
+    address: SocketAddr,
+    /// The number of its dialler, if it has one.
+    dialler: Option<u64>,
+    /// It is a member no more; in a moment the links with it are closed, as somebody is about to see to.
+    is_former: bool,
+    is_parting: bool,
     /// The highest life that was seen of it.
     life: u64,
     outgoing: Option<Rc<Outgoing<S>>>,
@@ -81,6 +96,8 @@ enum Ending {
     Spoke,
     Replaced,
     StartedAnew,
+    Moved,
+    Left,
 }
 
 impl fmt::Display for Ending {
@@ -98,6 +115,8 @@ impl fmt::Display for Ending {
             Ending::Spoke => f.write_str("it said something where it is to listen"),
             Ending::Replaced => f.write_str("it has connected anew"),
             Ending::StartedAnew => f.write_str("it was started anew"),
+            Ending::Moved => f.write_str("it has another address now"),
+            Ending::Left => f.write_str("it is no member any more"),
         }
     }
 }
@@ -105,7 +124,12 @@ impl fmt::Display for Ending {
 impl<S> Default for Peers<S> {
     fn default() -> Self {
         Peers {
+            own: NodeId(0),
             members: BTreeMap::new(),
+            configured: BTreeMap::new(),
+            has_left: false,
+            last_dialler: 0,
+            waits_for_errands: Waker::noop().clone(),
             queue_bytes_max: 0,
             last_link: 0,
             touched: Vec::new(),
@@ -123,11 +147,6 @@ impl<S> Peers<S> {
         LinkId { peer, number: self.last_link }
     }
 
-    /// The highest life that was seen of a member.
-    fn life(&self, peer: NodeId) -> u64 {
-        self.members.get(&peer).map_or(0, |member| member.life)
-    }
-
     /// Goes on reading: the disk has caught up.
     pub(super) fn resume(&mut self) {
         self.stalled.drain(..).for_each(Waker::wake);
@@ -138,13 +157,6 @@ impl<S> Peers<S> {
         if self.leaderless.remove(&shard) && self.leaderless.is_empty() {
             self.waits_for_leaders.wake_by_ref();
         }
-    }
-}
-
-impl<S> Default for Member<S> {
-    fn default() -> Self {
-        let waits_to_dial = Waker::noop().clone();
-        Member { life: 0, outgoing: None, incoming: None, is_there: false, waits_to_dial }
     }
 }
 
@@ -167,14 +179,21 @@ impl<S: Stream> Member<S> {
         }
     }
 
+    /// Closes both connections. True if both were open.
+    fn close(&mut self) -> bool {
+        let was_up = self.is_up();
+        self.close_outgoing();
+        self.close_incoming();
+        was_up
+    }
+
     /// Closes the connection with this number, and the other one with it if both were open. False if it is not there any more.
     fn end(&mut self, number: u64) -> bool {
         let is_outgoing = self.outgoing.as_ref().is_some_and(|link| link.id().number == number);
         let is_incoming = self.incoming.as_ref().is_some_and(|link| link.id().number == number);
         if is_outgoing || is_incoming {
             // If only one was open, closing the other does nothing.
-            self.close_outgoing();
-            self.close_incoming();
+            self.close();
         }
         is_outgoing || is_incoming
     }
@@ -197,7 +216,8 @@ impl<S: Stream> Node<S> {
     /// Sends a frame at the end of the turn; lost if the member is not connected.
     pub(super) fn send_peer(&mut self, peer: NodeId, frame: Bytes) {
         let peers = &mut self.peers;
-        let member = peers.members.get(&peer).expect("the core and the links were told the same members");
+        // Of members that come and go the core may know a moment before the links do, or after.
+        let Some(member) = peers.members.get(&peer) else { return };
         let Some(link) = member.outgoing.as_ref().filter(|_| member.is_up()) else { return };
         match link.push(frame, peers.queue_bytes_max) {
             Ok(true) => peers.touched.push(link.clone()),
@@ -224,9 +244,9 @@ impl<S: Stream> Node<S> {
         self.handle(Input::PeerFrame { peer, frame });
     }
 
-    /// This node dialled `peer`, and was let in. False if that came too late to be of use.
-    fn outgoing_opened(&mut self, peer: Peer, link: &Rc<Outgoing<S>>) -> bool {
-        if !self.note_life(peer) {
+    /// This dialler dialled `peer`, and was let in. False if that came too late to be of use.
+    fn outgoing_opened(&mut self, dialler: u64, peer: Peer, link: &Rc<Outgoing<S>>) -> bool {
+        if !self.peers.is_dialled_by(peer.node, dialler) || !self.note_life(peer) {
             return false;
         }
         if let Some(member) = self.peers.members.get_mut(&peer.node) {
@@ -267,15 +287,13 @@ impl<S: Stream> Node<S> {
 
     /// Sees to it that all connections with a member are of its latest life. False if this one is of an earlier.
     fn note_life(&mut self, peer: Peer) -> bool {
-        let Some(member) = self.peers.members.get_mut(&peer.node) else { return false };
+        let known = self.peers.members.get_mut(&peer.node);
+        let Some(member) = known.filter(|member| !member.is_former) else { return false };
         if peer.life <= member.life {
             return peer.life == member.life;
         }
         member.life = peer.life;
-        let was_up = member.is_up();
-        member.close_outgoing();
-        member.close_incoming();
-        if was_up {
+        if member.close() {
             self.down(peer.node, &Ending::StartedAnew);
         }
         true
@@ -297,11 +315,6 @@ impl<S: Stream> Node<S> {
         if member.end(link.number) && was_up {
             self.down(link.peer, ending);
         }
-    }
-
-    fn down(&mut self, peer: NodeId, ending: &Ending) {
-        self.peers.log.down(self.clock.now(), peer, ending);
-        self.handle(Input::PeerDown { peer });
     }
 
     fn cannot_reach(&mut self, peer: NodeId, address: SocketAddr, error: &HandshakeError) {

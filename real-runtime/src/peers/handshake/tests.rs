@@ -1,9 +1,8 @@
 use super::{
-    Challenge, HEADER_BYTES, HandshakeError, Header, Hello, Identity, Message, Nonce, Peer, Refusal, Secret,
-    answer, dial,
+    Challenge, HEADER_BYTES, HandshakeError, Header, Hello, Identity, Message, Nonce, OPERATOR, Peer, Refusal,
+    Secret, answer, dial,
 };
 use broker_core::ids::NodeId;
-use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -38,7 +37,6 @@ fn member(node: u32) -> Identity {
         cluster: "lab".to_owned(),
         node: NodeId(node),
         life: 5,
-        members: BTreeSet::from([1, 2, 3].map(NodeId)),
         secret: secret("sixteen bytes...."),
     }
 }
@@ -49,7 +47,7 @@ fn meet_as(one: &Identity, two: &Identity, wanted: u32, life_least: u64) -> (Out
     run(async {
         both(
             dial(&mut near, one, NodeId(wanted), [1; 32], life_least),
-            answer(&mut far, two, [2; 32], |_| life_least),
+            answer(&mut far, two, [2; 32], |node| (1..=3).contains(&node.0).then_some(life_least)),
         )
         .await
     })
@@ -101,6 +99,16 @@ fn each_mistake_is_told_to_both_sides() {
 }
 
 #[test]
+fn an_operator_is_let_in_if_it_knows_the_secret_and_no_life_is_asked_of_it() {
+    let operator = Identity { life: 0, ..member(OPERATOR.0) };
+    let (to_two, to_operator) = meet_as(&operator, &member(2), 2, 5);
+    assert_eq!(to_two.expect("a member"), Peer { node: NodeId(2), life: 5 });
+    assert_eq!(to_operator.expect("it knows the secret"), Peer { node: OPERATOR, life: 0 });
+    let ignorant = Identity { secret: secret("another secret of some length"), ..operator };
+    assert_eq!(refused(meet(&ignorant, &member(2))), ("the dialler", Refusal::WrongSecret));
+}
+
+#[test]
 fn an_older_life_is_refused_by_whoever_has_seen_a_later_one() {
     let (one, two) = (Identity { life: 6, ..member(1) }, member(2));
     assert_eq!(refused(meet_as(&one, &two, 2, 6)), ("the dialler", Refusal::OlderLife));
@@ -120,7 +128,7 @@ async fn dial_with(proof: impl FnOnce(&Challenge) -> [u8; 32]) -> (Message, Outc
         near.write_all(&Message::Proof(proof(&challenge)).encode()).await.expect("room");
         next(&mut near).await
     };
-    both(dialler, answer(&mut far, &two, [9; 32], |_| 0)).await
+    both(dialler, answer(&mut far, &two, [9; 32], |_| Some(0))).await
 }
 
 fn hello(nonce: u8) -> Hello {
@@ -154,7 +162,7 @@ async fn overheard(nonces: (Nonce, Nonce)) -> Vec<u8> {
     let mut near = Overheard { inner: near, said: Vec::new() };
     let (one, two) = (member(1), member(2));
     let outcomes =
-        both(dial(&mut near, &one, NodeId(2), nonces.0, 0), answer(&mut far, &two, nonces.1, |_| 0));
+        both(dial(&mut near, &one, NodeId(2), nonces.0, 0), answer(&mut far, &two, nonces.1, |_| Some(0)));
     let (dialler, answerer) = outcomes.await;
     assert!(dialler.is_ok() && answerer.is_ok(), "{dialler:?}, {answerer:?}");
     near.said
@@ -223,7 +231,7 @@ async fn both<A: Future, B: Future>(one: A, two: B) -> (A::Output, B::Output) {
 async fn replay(heard: &[u8], nonce: Nonce) -> Outcome {
     let (mut near, mut far) = duplex(ROOM);
     near.write_all(heard).await.expect("room");
-    answer(&mut far, &member(2), nonce, |_| 0).await
+    answer(&mut far, &member(2), nonce, |_| Some(0)).await
 }
 
 #[test]
@@ -277,7 +285,7 @@ fn an_unknown_version_is_answered_in_words_that_every_version_knows() {
         let mut bytes = Message::Hello(hello(1)).encode();
         bytes[8] = 9;
         near.write_all(&bytes).await.expect("room");
-        let outcome = answer(&mut far, &member(2), [2; 32], |_| 0).await;
+        let outcome = answer(&mut far, &member(2), [2; 32], |_| Some(0)).await;
         assert!(
             matches!(outcome, Err(HandshakeError::Refused { why: Refusal::UnknownVersion, .. })),
             "{outcome:?}"
@@ -296,7 +304,7 @@ fn bytes_of_other_programs_are_nonsense_and_get_no_answer() {
         run(async {
             let (mut near, mut far) = duplex(ROOM);
             near.write_all(bytes).await.expect("room");
-            let outcome = answer(&mut far, &member(2), [2; 32], |_| 0).await;
+            let outcome = answer(&mut far, &member(2), [2; 32], |_| Some(0)).await;
             assert!(matches!(outcome, Err(HandshakeError::Nonsense)), "{outcome:?}");
             drop(far);
             assert_eq!(near.read(&mut [0; 1]).await.expect("the end"), 0, "no word");
@@ -312,7 +320,7 @@ fn a_handshake_that_ends_in_the_middle_is_lost() {
             let (mut near, mut far) = duplex(ROOM);
             near.write_all(&heard[..cut]).await.expect("room");
             drop(near);
-            let outcome = answer(&mut far, &member(2), [2; 32], |_| 0).await;
+            let outcome = answer(&mut far, &member(2), [2; 32], |_| Some(0)).await;
             assert!(matches!(outcome, Err(HandshakeError::Lost(_))), "cut at {cut}: {outcome:?}");
         }
     });

@@ -180,8 +180,7 @@ fn count(told: &[Told], what: &Told) -> usize {
 }
 
 fn identity(number: u32, life: u64) -> Identity {
-    let members = (1..=3).map(NodeId).collect();
-    Identity { cluster: "lab".to_owned(), node: NodeId(number), life, members, secret: Secret::none() }
+    Identity { cluster: "lab".to_owned(), node: NodeId(number), life, secret: Secret::none() }
 }
 
 fn port(number: u32) -> u16 {
@@ -371,7 +370,7 @@ fn a_member_that_does_not_keep_to_the_rules_is_given_up() {
             let one = Member::start(&net, 1, 1, &addresses(2)).await;
             let mut listener = net.bind(addresses(2)[&NodeId(2)]).await.expect("it is free");
             let (mut other, _) = listener.accept().await.expect("it dials");
-            answer(&mut other, &identity(2, 1), [1; 32], |_| 0).await.expect("a member");
+            answer(&mut other, &identity(2, 1), [1; 32], |_| Some(0)).await.expect("a member");
             let mut dialled = net.connect(addresses(2)[&NodeId(1)]).await.expect("it listens");
             dial(&mut dialled, &identity(2, 1), NodeId(1), [0; 32], 0).await.expect("a member");
             one.until_up(2, 1).await;
