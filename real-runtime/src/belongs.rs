@@ -20,6 +20,7 @@ const TEMPORARY: &str = "member.toml.new";
 struct Belongs {
     cluster: String,
     node: u32,
+    /// Those with which the cluster began; none if the node has joined it.
     members: Vec<u32>,
     shards: u16,
     replicas: u8,
@@ -27,7 +28,9 @@ struct Belongs {
 
 impl Belongs {
     fn of(options: &ClusterOptions) -> Self {
-        let mut members: Vec<u32> = options.members.iter().map(|member| member.node).collect();
+        // Whom a node that joins asks is not part of its data.
+        let founders = options.members.iter().filter(|_| !options.joins);
+        let mut members: Vec<u32> = founders.map(|member| member.node).collect();
         members.sort_unstable();
         Belongs {
             cluster: options.name.clone(),
@@ -44,6 +47,7 @@ impl Belongs {
             [
                 ("cluster.name", format!("{:?}", one.cluster)),
                 ("cluster.node", one.node.to_string()),
+                ("cluster.joins", one.members.is_empty().to_string()),
                 ("the nodes of cluster.members", format!("{:?}", one.members)),
                 ("cluster.shards", one.shards.to_string()),
                 ("cluster.replicas", one.replicas.to_string()),
@@ -163,6 +167,31 @@ mod tests {
             refused.contains("the nodes of cluster.members = [1, 2], and this configuration says [1]"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn whom_a_node_that_joins_asks_may_change_and_that_it_joins_may_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut joiner = ClusterOptions { joins: true, ..member(4) };
+        assert_eq!(open(folder.path(), Some(&joiner)), Ok(()));
+        joiner.members.pop();
+        assert_eq!(open(folder.path(), Some(&joiner)), Ok(()));
+        let refused = open(folder.path(), Some(&member(4))).expect_err("it has joined");
+        assert!(
+            refused.contains("written with cluster.joins = true, and this configuration says false"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_before_nodes_could_join_is_that_of_a_founder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let text = "cluster = \"lab\"\nnode = 1\nmembers = [1, 2]\nshards = 16\nreplicas = 3\n";
+        std::fs::write(folder.path().join(NAME), text).expect("writable");
+        assert_eq!(open(folder.path(), Some(&member(1))), Ok(()));
+        let joins = ClusterOptions { joins: true, ..member(1) };
+        let refused = open(folder.path(), Some(&joins)).expect_err("it began the cluster");
+        assert!(refused.contains("written with cluster.joins = false"), "{refused}");
     }
 
     #[test]

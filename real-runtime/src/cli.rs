@@ -1,6 +1,8 @@
 //! The command line.
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use broker_core::cluster::{Change, Member, Weight};
+use broker_core::ids::NodeId;
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ pub enum Request {
     Dev(DevArgs),
     /// Serve MQTT.
     Serve(ServeArgs),
+    /// Show the members of a cluster, or change them.
+    Members(MembersArgs),
     /// Edit a password file.
     Passwd(PasswdArgs),
     /// Print the documented defaults.
@@ -52,6 +56,17 @@ impl Default for DevArgs {
     }
 }
 
+/// `quorate members`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembersArgs {
+    /// The configuration of a member.
+    pub config: Option<PathBuf>,
+    /// What is to change; nothing if the members are to be shown.
+    pub change: Option<Change>,
+    /// Whether to wait until everything is where it should be.
+    pub wait: bool,
+}
+
 /// Nodes that one machine can be asked for.
 const DEV_NODES_MAX: i64 = 16;
 /// The highest port of a first node: above it are the other nodes' ports, and those for members.
@@ -85,6 +100,7 @@ fn command() -> Command {
                 .args(dev_args()),
         )
         .subcommand(Command::new("serve").about("Serve MQTT: a node alone, or a member of a cluster").args(serve_args()))
+        .subcommand(members_command())
         .subcommand(
             Command::new("passwd")
                 .about("Set a user's password in a password file, or remove the user")
@@ -147,11 +163,69 @@ fn serve_args() -> [Arg; 4] {
     ]
 }
 
+fn members_command() -> Command {
+    let node = |name: &'static str, help: &'static str| {
+        Arg::new(name).value_name(name).required(true).value_parser(value_parser!(u32).range(1..)).help(help)
+    };
+    let address = || {
+        Arg::new("ADDR")
+            .value_name("ADDR")
+            .required(true)
+            .value_parser(value_parser!(SocketAddr))
+            .help("Where the other members reach it, ADDRESS:PORT")
+    };
+    let change = |name: &'static str, about: &'static str| Command::new(name).about(about);
+    Command::new("members")
+        .about("Show the members of a cluster and what each holds, or change who they are")
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .global(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("The configuration of any member: it says where to ask, and has the secret"),
+        )
+        .arg(flag("wait", "Wait until everything is where it should be").global(true))
+        .subcommand(
+            change("join", "Take a node in, which was started with `cluster.joins = true`")
+                .arg(node("NODE", "Its number, which no member ever had"))
+                .arg(address())
+                .arg(
+                    Arg::new("weight")
+                        .long("weight")
+                        .value_name("W")
+                        .value_parser(value_parser!(u8).range(1..))
+                        .help("Its share of the replicas, relative to the others', which have 1 if it was left out"),
+                )
+                .arg(
+                    Arg::new("domain")
+                        .long("domain")
+                        .value_name("D")
+                        .help("What it shares its failures with, such as a room: replicas are put into different ones"),
+                ),
+        )
+        .subcommand(
+            change("drain", "Move everything away from a member, and its clients, until it is to serve again")
+                .arg(node("NODE", "The member")),
+        )
+        .subcommand(change("serve", "Have a member serve again that was drained").arg(node("NODE", "The member")))
+        .subcommand(
+            change("leave", "Move everything away from a member, and then do without it; its number is not used again")
+                .arg(node("NODE", "The member")),
+        )
+        .subcommand(
+            change("replace", "Put a node in the place of a member that leaves, as after the loss of its disk")
+                .arg(node("OLD", "The member that leaves"))
+                .arg(node("NEW", "The number of the node, which no member ever had"))
+                .arg(address()),
+        )
+}
+
 fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
 }
 
-fn request(matches: &clap::ArgMatches) -> Request {
+fn request(matches: &ArgMatches) -> Request {
     match matches.subcommand() {
         Some(("passwd", matches)) => Request::Passwd(PasswdArgs {
             file: matches.get_one::<PathBuf>("file").cloned().expect("clap requires FILE"),
@@ -159,6 +233,7 @@ fn request(matches: &clap::ArgMatches) -> Request {
             stdin: matches.get_flag("stdin"),
             delete: matches.get_flag("delete"),
         }),
+        Some(("members", matches)) => Request::Members(members(matches)),
         Some(("config", matches)) => Request::Config { markdown: matches.get_flag("markdown") },
         Some(("dev", matches)) => Request::Dev(dev(matches)),
         Some((_, matches)) => Request::Serve(serve(matches)),
@@ -166,7 +241,34 @@ fn request(matches: &clap::ArgMatches) -> Request {
     }
 }
 
-fn dev(matches: &clap::ArgMatches) -> DevArgs {
+fn members(matches: &ArgMatches) -> MembersArgs {
+    // Options that are global are among those of the subcommand, wherever they stand.
+    let (change, options) = match matches.subcommand() {
+        Some((name, matches)) => (Some(change(name, matches)), matches),
+        None => (None, matches),
+    };
+    let config = options.get_one::<PathBuf>("config").cloned();
+    MembersArgs { config, change, wait: options.get_flag("wait") }
+}
+
+fn change(name: &str, matches: &ArgMatches) -> Change {
+    let node = |name: &str| NodeId(*matches.get_one::<u32>(name).expect("clap requires it"));
+    let address = || matches.get_one::<SocketAddr>("ADDR").expect("clap requires it").to_string();
+    match name {
+        "join" => {
+            let node = node("NODE");
+            let weight = matches.get_one::<u8>("weight").copied().map(Weight).unwrap_or_default();
+            let domain = matches.get_one::<String>("domain").cloned().unwrap_or_default();
+            Change::Join { node, member: Member { weight, domain, ..Member::plain(node, address()) } }
+        }
+        "drain" => Change::Drain(node("NODE")),
+        "serve" => Change::Serve(node("NODE")),
+        "leave" => Change::Leave(node("NODE")),
+        _ => Change::Replace { old: node("OLD"), new: node("NEW"), address: address() },
+    }
+}
+
+fn dev(matches: &ArgMatches) -> DevArgs {
     let default = DevArgs::default();
     DevArgs {
         nodes: matches.get_one::<u16>("nodes").copied().unwrap_or(default.nodes),
@@ -176,7 +278,7 @@ fn dev(matches: &clap::ArgMatches) -> DevArgs {
     }
 }
 
-fn serve(matches: &clap::ArgMatches) -> ServeArgs {
+fn serve(matches: &ArgMatches) -> ServeArgs {
     ServeArgs {
         config: matches.get_one::<PathBuf>("config").cloned(),
         listen: matches.get_many::<SocketAddr>("listen").into_iter().flatten().copied().collect(),
@@ -187,7 +289,10 @@ fn serve(matches: &clap::ArgMatches) -> ServeArgs {
 
 #[cfg(test)]
 mod tests {
-    use super::{DevArgs, PasswdArgs, PathBuf, Request, ServeArgs, command, request};
+    use super::{
+        Change, DevArgs, Member, MembersArgs, NodeId, PasswdArgs, PathBuf, Request, ServeArgs, Weight,
+        command, request,
+    };
 
     fn parse(line: &str) -> Request {
         request(&command().try_get_matches_from(line.split(' ')).expect("a valid line"))
@@ -226,6 +331,34 @@ mod tests {
         let line =
             "quorate serve --config q.toml --listen 127.0.0.1:1 --listen [::1]:2 --data d --until-stdin-ends";
         assert_eq!(parse(line), expected);
+    }
+
+    #[test]
+    fn members_takes_a_change_and_its_options_before_and_behind_it() {
+        let args = |change| Request::Members(MembersArgs { config: Some("q".into()), change, wait: false });
+        assert_eq!(parse("quorate members --config q"), args(None));
+        for (line, change) in [
+            ("drain 2", Change::Drain(NodeId(2))),
+            ("serve 2", Change::Serve(NodeId(2))),
+            ("leave 2", Change::Leave(NodeId(2))),
+            ("join 4 [::1]:7", Change::Join { node: NodeId(4), member: Member::plain(NodeId(4), "[::1]:7") }),
+        ] {
+            assert_eq!(parse(&format!("quorate members --config q {line}")), args(Some(change.clone())));
+            assert_eq!(parse(&format!("quorate members {line} --config q")), args(Some(change)));
+        }
+        let member =
+            Member { weight: Weight(2), domain: "d".to_owned(), ..Member::plain(NodeId(4), "1.2.3.4:5") };
+        let join = Change::Join { node: NodeId(4), member };
+        assert_eq!(
+            parse("quorate members join 4 1.2.3.4:5 --wait --weight 2 --domain d"),
+            Request::Members(MembersArgs { config: None, change: Some(join), wait: true })
+        );
+        let replace = Change::Replace { old: NodeId(1), new: NodeId(9), address: "1.2.3.4:5".to_owned() };
+        assert_eq!(parse("quorate members replace 1 9 1.2.3.4:5 --config q"), args(Some(replace)));
+        for wrong in ["drain 0", "drain", "join 4", "join 4 here", "join 4 1.2.3.4:5 --weight 0", "move 1"] {
+            let line = format!("quorate members {wrong}");
+            assert!(command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod dev;
 pub mod disk;
 pub mod failure;
 pub mod log;
+pub mod members;
 pub mod net;
 pub mod node;
 pub mod passwd;

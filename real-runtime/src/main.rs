@@ -4,6 +4,7 @@ use real_runtime::cli::{self, Request};
 use real_runtime::config;
 use real_runtime::dev;
 use real_runtime::failure::Failure;
+use real_runtime::members;
 use real_runtime::passwd;
 use real_runtime::serve;
 use std::io::Write as _;
@@ -29,6 +30,7 @@ fn run(request: Request) -> Result<(), Failure> {
                 .map_err(|error| Failure::run(format!("cannot write to standard output: {error}")))
         }
         Request::Passwd(args) => passwd::run(&args),
+        Request::Members(args) => members::run(&args),
         Request::Dev(args) => dev::run(&args),
         Request::Serve(args) => serve::run(&args),
     }

@@ -4,6 +4,8 @@ use super::Config;
 use super::DurabilityOption;
 use super::check::{complaint, is_loopback, within};
 use super::file::Complaint;
+use crate::failure::Failure;
+use crate::peers::Secret;
 use crate::peers::handshake::NAME_BYTES_MAX;
 use broker_core::cluster::Member;
 use broker_core::face::{ClusterSetup, SHARDS_MAX};
@@ -26,7 +28,10 @@ pub struct ClusterOptions {
     pub node: u32,
     /// Where this node listens for the other members.
     pub listen: SocketAddr,
-    /// All members, this node among them.
+    /// Whether this node joins a cluster that is there, when that is told to take it.
+    #[serde(default)]
+    pub joins: bool,
+    /// All members with which the cluster begins, this node among them; of a node that joins some that it can ask.
     pub members: Vec<MemberOption>,
     /// What only members know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,18 +74,29 @@ impl ClusterOptions {
     pub fn setup(&self) -> ClusterSetup {
         let founder =
             |(node, address): (NodeId, SocketAddr)| (node, Member::plain(node, address.to_string()));
-        let founders = self.addresses().into_iter().map(founder).collect();
+        let founders =
+            if self.joins { BTreeMap::new() } else { self.addresses().into_iter().map(founder).collect() };
         ClusterSetup { founders, shards: self.shards, replicas: self.replicas }
     }
 
-    /// Where all members listen for each other.
+    /// Where members listen for each other, as far as the configuration says.
     pub fn addresses(&self) -> BTreeMap<NodeId, SocketAddr> {
         self.members.iter().map(|member| (NodeId(member.node), member.address)).collect()
     }
 
+    /// What all members know and nobody else; nothing if there is no file for it.
+    ///
+    /// # Errors
+    /// If the file is none of a secret.
+    pub fn secret(&self) -> Result<Secret, Failure> {
+        self.secret_file.as_deref().map_or(Ok(Secret::none()), Secret::read)
+    }
+
     /// What somebody should know who runs such a cluster, if it is no mistake.
     pub fn warning(&self) -> Option<String> {
-        let replicas = self.members.len().min(usize::from(self.replicas));
+        // How many members there are where it joins is not in its configuration.
+        let members = if self.joins { usize::MAX } else { self.members.len() };
+        let replicas = members.min(usize::from(self.replicas));
         (replicas < MEMBERS_TO_SURVIVE).then(|| {
             format!(
                 "fewer than {MEMBERS_TO_SURVIVE} replicas of each message ({replicas}): the cluster serves only while all of them are up; \
@@ -143,12 +159,31 @@ fn check_members(cluster: &ClusterOptions) -> Result<(), Complaint> {
             return refuse(format!("{address} is listed twice; give each member its own address"));
         }
     }
-    if !nodes.contains(&cluster.node) {
+    let node = cluster.node;
+    if cluster.joins && nodes.is_empty() {
+        return refuse(
+            "`cluster.members` is empty; list one member or more that a node which joins can ask".to_owned(),
+        );
+    }
+    if cluster.joins && node == 0 {
+        let sentence = "no member can have the number 0; take one that no member ever had".to_owned();
+        return Err(complaint("cluster.node", sentence));
+    }
+    if cluster.joins && nodes.contains(&node) {
+        return Err(complaint(
+            "cluster.joins",
+            format!(
+                "node {node} is among `cluster.members`, which are the members to ask for a node that joins; leave it out there, or \
+                 leave out `cluster.joins` if the cluster begins with this node"
+            ),
+        ));
+    }
+    if !cluster.joins && !nodes.contains(&node) {
         return Err(complaint(
             "cluster.node",
             format!(
-                "node {} is not among `cluster.members`; list all members there, this node too, the same on all of them",
-                cluster.node
+                "node {node} is not among `cluster.members`; list all members there with which the cluster begins, the same on all of \
+                 them, or set `cluster.joins = true` if this node joins a cluster that is there"
             ),
         ));
     }
@@ -220,6 +255,35 @@ mod tests {
         );
     }
 
+    const JOINS: &str = "joins = true\nmembers = [{ node = 2, address = \"127.0.0.1:7002\" }]\n";
+
+    #[test]
+    fn a_node_that_joins_founds_nothing_and_names_members_to_ask() {
+        let config = config(&[CLUSTER, JOINS].concat());
+        assert_eq!(check(&config), Ok(()));
+        let cluster = config.cluster.expect("it is configured");
+        assert_eq!((cluster.setup().founders.len(), cluster.addresses().len()), (0, 1));
+        assert_eq!(cluster.warning(), None, "it cannot tell how many members there are");
+    }
+
+    #[test]
+    fn a_node_that_joins_is_not_one_of_those_to_ask() {
+        let text = [CLUSTER, JOINS].concat();
+        let refusal = |text: String| {
+            let complaint = check(&config(&text)).expect_err("to be refused");
+            (complaint.key, complaint.sentence)
+        };
+        let (key, sentence) = refusal(text.replace("node = 2", "node = 1"));
+        assert!(key == "cluster.joins" && sentence.contains("leave it out there"), "{key}: {sentence}");
+        let (key, sentence) = refusal(text.replace("lab\"\nnode = 1", "lab\"\nnode = 0"));
+        assert!(key == "cluster.node" && sentence.contains("no member ever had"), "{key}: {sentence}");
+        let (key, sentence) = refusal([CLUSTER, "joins = true\nmembers = []\n"].concat());
+        assert!(
+            key == "cluster.members" && sentence.contains("list one member or more"),
+            "{key}: {sentence}"
+        );
+    }
+
     #[test]
     fn three_members_and_three_replicas_are_nothing_to_warn_of() {
         let third = "7002\" }, { node = 3, address = \"127.0.0.1:7003\" }";
@@ -234,7 +298,12 @@ mod tests {
         let cases = [
             ("\"lab\"", "\"\"", "cluster.name", "`cluster.name` cannot be \"\"; take 1 to 64 letters"),
             ("\"lab\"", "\"a b\"", "cluster.name", "cannot be \"a b\""),
-            ("node = 1", "node = 3", "cluster.node", "node 3 is not among `cluster.members`; list all"),
+            (
+                "node = 1",
+                "node = 3",
+                "cluster.node",
+                "node 3 is not among `cluster.members`; list all members there with which",
+            ),
             ("node = 2", "node = 1", "cluster.members", "node 1 is listed twice"),
             ("node = 2", "node = 0", "cluster.members", "count from 1"),
             ("7002", "7001", "cluster.members", "127.0.0.1:7001 is listed twice"),

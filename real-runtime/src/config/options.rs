@@ -234,8 +234,16 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "cluster",
         "members",
         "[{ node = 1, address = \"127.0.0.1:7001\" }, { node = 2, address = \"127.0.0.1:7002\" }, { node = 3, address = \"127.0.0.1:7003\" }]",
-        "All members, this node too, each with its number and the address where the others reach it; the same on all members. \
-         Addresses may change between starts, who is a member may not: it is part of the data.",
+        "All members with which the cluster begins, this node too, each with its number and the address where the others reach it; the same \
+         on all of them. Addresses may change between starts, who began the cluster may not: it is part of the data. Who is a member later on \
+         `quorate members` says, and every member remembers. Of a node that joins: some members that it can ask, without itself; these may change.",
+    ),
+    inside(
+        "cluster",
+        "joins",
+        "false",
+        "Whether this node is none of those with which the cluster begins: it waits until the cluster is told to take it, with `quorate members join`, \
+         under a number that no member ever had.",
     ),
     unset(
         "cluster",
@@ -248,7 +256,7 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
         "cluster",
         "shards",
         "16",
-        "How many parts the topics and sessions are divided into, from 1 to 64; the same on all members, and for ever.",
+        "How many parts the topics and sessions are divided into, from 1 to 64; the same on all members, and for ever, also of those that join.",
     ),
     inside(
         "cluster",
@@ -441,7 +449,7 @@ mod tests {
             .expect("TOML")
             .lines()
             .filter(|line| {
-                !["shards", "replicas", "queue_bytes_max"].iter().any(|name| line.starts_with(name))
+                !["joins", "shards", "replicas", "queue_bytes_max"].iter().any(|name| line.starts_with(name))
             })
             .flat_map(|line| [line, "\n"])
             .collect();

@@ -90,7 +90,12 @@ async fn answer<S: Stream>(shared: &SharedNode<S>, from: SocketAddr, question: Q
             let request = shared.borrow_mut().ask_for(change.clone());
             let decision = timeout(DECISION_MAX, decision(shared, request)).await;
             shared.borrow_mut().operators.asked.remove(&request);
-            tracing::info!(%from, ?change, ?decision, "an operator asked for a change of the members");
+            let outcome = match &decision {
+                Ok(Ok(version)) => format!("it is so by version {version} of the directory"),
+                Ok(Err(refusal)) => format!("refused, because {refusal}"),
+                Err(_) => "not decided in time".to_owned(),
+            };
+            tracing::info!(%from, ?change, "an operator asked for a change of the members: {outcome}");
             decision.map_or(Answer::Undecided, Answer::Changed)
         }
         Question::Change(_) => Answer::NotUnderstood,

@@ -106,7 +106,11 @@ mod tests {
         };
         assert!(is_feasible(&join(4, "[::1]:7004")));
         assert!(!is_feasible(&join(0, "[::1]:7004")) && !is_feasible(&join(4, "somewhere")));
-        let replace = |new, address: &str| Change::Replace { old: NodeId(1), new: NodeId(new), address: address.to_owned() };
+        let replace = |new, address: &str| Change::Replace {
+            old: NodeId(1),
+            new: NodeId(new),
+            address: address.to_owned(),
+        };
         assert!(is_feasible(&replace(4, "127.0.0.1:1")));
         assert!(!is_feasible(&replace(0, "127.0.0.1:1")) && !is_feasible(&replace(4, "")));
     }

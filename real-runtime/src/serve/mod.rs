@@ -108,7 +108,7 @@ fn secret(config: &Config) -> Result<Secret, Failure> {
     if let Some(warning) = cluster.warning() {
         tracing::warn!("{warning}");
     }
-    cluster.secret_file.as_deref().map_or(Ok(Secret::none()), Secret::read)
+    cluster.secret()
 }
 
 async fn serve<N>(
@@ -153,12 +153,7 @@ where
 
 fn membership(cluster: &ClusterOptions, secret: Secret, life: u64) -> Result<Membership, Failure> {
     let addresses = cluster.addresses();
-    let identity = Identity {
-        cluster: cluster.name.clone(),
-        node: NodeId(cluster.node),
-        life,
-        secret,
-    };
+    let identity = Identity { cluster: cluster.name.clone(), node: NodeId(cluster.node), life, secret };
     let (shards, queue_bytes_max) = (cluster.shards, cluster.queue_bytes_max);
     Ok(Membership { identity, addresses, shards, queue_bytes_max, seed: random_u64()? })
 }

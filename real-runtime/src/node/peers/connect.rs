@@ -1,9 +1,9 @@
 //! Dials every other member, again and again, and lets in those that dial, operators among them.
 
-use super::incoming::{Incoming, IncomingTask};
-use super::outgoing::{Outgoing, OutgoingTask};
 use super::Peers;
+use super::incoming::{Incoming, IncomingTask};
 use super::members::Errand;
+use super::outgoing::{Outgoing, OutgoingTask};
 use crate::net::{Listener, Net, Stream};
 use crate::node::operators::answer_operator;
 use crate::node::{Node, SharedNode};

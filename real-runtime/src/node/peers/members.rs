@@ -111,7 +111,9 @@ impl<S: Stream> Node<S> {
         }
         let has_left = !told.contains_key(&self.peers.own);
         if has_left && !std::mem::replace(&mut self.peers.has_left, true) {
-            tracing::info!("this node is no member of the cluster any more, and holds nothing: it may be switched off");
+            tracing::info!(
+                "this node is no member of the cluster any more, and holds nothing: it may be switched off"
+            );
         }
         let wanted = if has_left { BTreeMap::new() } else { self.peers.addresses(told) };
         let known: Vec<NodeId> = self.peers.members.keys().copied().collect();

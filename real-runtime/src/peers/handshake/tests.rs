@@ -1,6 +1,6 @@
 use super::{
-    Challenge, HEADER_BYTES, HandshakeError, Header, Hello, Identity, Message, Nonce, OPERATOR, Peer, Refusal,
-    Secret, answer, dial,
+    Challenge, HEADER_BYTES, HandshakeError, Header, Hello, Identity, Message, Nonce, OPERATOR, Peer,
+    Refusal, Secret, answer, dial,
 };
 use broker_core::ids::NodeId;
 use std::future::{Future, poll_fn};
@@ -33,12 +33,7 @@ fn secret(text: &str) -> Secret {
 
 /// Member `node` of three, in life 5.
 fn member(node: u32) -> Identity {
-    Identity {
-        cluster: "lab".to_owned(),
-        node: NodeId(node),
-        life: 5,
-        secret: secret("sixteen bytes...."),
-    }
+    Identity { cluster: "lab".to_owned(), node: NodeId(node), life: 5, secret: secret("sixteen bytes....") }
 }
 
 /// `one` dials `two` and wants `wanted`; both have seen life `life_least` of every member.
