@@ -11,4 +11,5 @@ pub mod numbered;
 pub mod oracle;
 pub mod packets;
 pub mod process;
+pub mod stage;
 pub mod wire;

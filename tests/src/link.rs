@@ -99,7 +99,12 @@ impl Link {
 
     /// Whether `error` says that the broker cannot serve the client now, and that another one may.
     pub fn was_sent_away(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<SentAway>())
+        Link::sent_away_with(error).is_some()
+    }
+
+    /// What the broker said, if `error` says that it cannot serve the client.
+    pub fn sent_away_with(error: &io::Error) -> Option<ReasonCode> {
+        error.get_ref().and_then(|inner| inner.downcast_ref::<SentAway>()).map(|sent_away| sent_away.0)
     }
 }
 
@@ -117,5 +122,12 @@ impl std::error::Error for SentAway {}
 
 /// What a member of a cluster says that cannot keep its promises for a while.
 fn sends_away(reason: ReasonCode) -> bool {
-    matches!(reason, ReasonCode::ServerUnavailable | ReasonCode::ServerBusy | ReasonCode::ServerShuttingDown)
+    matches!(
+        reason,
+        ReasonCode::ServerUnavailable
+            | ReasonCode::ServerBusy
+            | ReasonCode::ServerShuttingDown
+            | ReasonCode::UseAnotherServer
+            | ReasonCode::ServerMoved
+    )
 }

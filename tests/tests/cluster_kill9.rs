@@ -6,15 +6,13 @@
 use broker_core::codec::{QoS, Version};
 use broker_core::rng::Rng;
 use std::env;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::cluster::Cluster;
-use tests::link::Link;
 use tests::numbered::{Publisher, Subscriber, violations};
+use tests::stage::{AbandonOnPanic, Stage};
 
 const NODES: u8 = 3;
 
@@ -23,9 +21,6 @@ const ROUNDS: u64 = 4;
 
 /// How long an acknowledgement, or a node to go to, may take.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// How long a client waits before it connects again.
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// The publishers: what they speak, their topic, how they publish.
 const PUBLISHERS: [(Version, &str, QoS); 2] =
@@ -67,7 +62,7 @@ fn killing_all_nodes_at_once_loses_and_doubles_nothing() {
 fn survives(victim: Victim, seed: u64) {
     let rounds = env::var("QUORATE_KILL_ROUNDS").map_or(ROUNDS, |text| text.parse().expect("a number"));
     let mut cluster = Cluster::start(NODES);
-    let stage = Stage::new(&cluster);
+    let stage = Stage::new(&cluster, &[1, 1, 2]);
     let mut subscriber = Subscriber::new(Version::V5, "subscriber");
     subscriber.subscribe(cluster.address(2), &["numbers/#"]).expect("it may subscribe");
     let (teller, news) = mpsc::channel();
@@ -77,7 +72,7 @@ fn survives(victim: Victim, seed: u64) {
         let received = teller.clone();
         let stage = &stage;
         let listening = scope.spawn(move || {
-            persist(stage, SUBSCRIBER, |address| {
+            stage.persist(SUBSCRIBER, |address| {
                 subscriber.run(address, PUBLISHERS.len(), || tell(&received, News::Received(address)))
             });
             subscriber
@@ -155,7 +150,7 @@ fn publish(stage: &Stage, number: usize, teller: &Sender<News>) -> Publisher {
     let (version, topic, qos) = PUBLISHERS[number];
     let mut publisher = Publisher::new(version, topic, topic, qos);
     let note = || tell(teller, News::Acknowledged(number));
-    persist(stage, number, |address| publisher.run(address, || stage.goes_on(), note));
+    stage.persist(number, |address| publisher.run(address, || stage.goes_on(), note));
     publisher
 }
 
@@ -180,7 +175,7 @@ fn kill(
     let begun = Instant::now();
     for node in &killed {
         cluster.kill_9(*node);
-        stage.set_running(*node, false);
+        stage.close(*node);
     }
     // What was acknowledged before is no sign of life.
     while let Ok(news) = news.try_recv() {
@@ -225,7 +220,7 @@ fn await_all(
 fn restart(nodes: &[u8], cluster: &mut Cluster, stage: &Stage) {
     for node in nodes {
         cluster.start_node(*node);
-        stage.set_running(*node, true);
+        stage.open(*node, cluster.address(*node));
     }
 }
 
@@ -245,90 +240,4 @@ fn note(news: &News, counts: &mut [u64; 2]) {
 
 fn next(news: &Receiver<News>) -> News {
     news.recv_timeout(LIMIT).unwrap_or_else(|error| panic!("no client went on: {error}"))
-}
-
-/// Which nodes clients can go to, and where they are.
-struct Stage {
-    addresses: Vec<SocketAddr>,
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-struct State {
-    running: [bool; NODES as usize],
-    /// The node of each client.
-    places: [u8; 3],
-    goes_on: bool,
-    abandoned: bool,
-}
-
-impl Stage {
-    fn new(cluster: &Cluster) -> Self {
-        let state =
-            State { running: [true; NODES as usize], places: [1, 1, 2], goes_on: true, abandoned: false };
-        let addresses = cluster.nodes().map(|node| cluster.address(node)).collect();
-        Stage { addresses, state: Mutex::new(state), changed: Condvar::new() }
-    }
-
-    fn set_running(&self, node: u8, runs: bool) {
-        self.change(|state| state.running[usize::from(node) - 1] = runs);
-    }
-
-    fn node_of(&self, client: usize) -> u8 {
-        self.state.lock().expect("nobody panics with it").places[client]
-    }
-
-    fn goes_on(&self) -> bool {
-        self.state.lock().expect("nobody panics with it").goes_on
-    }
-
-    fn finish(&self) {
-        self.change(|state| state.goes_on = false);
-    }
-
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().expect("nobody panics with it"));
-        self.changed.notify_all();
-    }
-
-    /// Waits until `client` has a node to go to: its own, or, if it is to move, the next that runs.
-    fn go(&self, client: usize, moves: bool) -> SocketAddr {
-        let state = self.state.lock().expect("nobody panics with it");
-        let waits = |state: &mut State| !state.abandoned && !state.running.contains(&true);
-        let (mut state, timeout) =
-            self.changed.wait_timeout_while(state, LIMIT, waits).expect("nobody panics with it");
-        assert!(!state.abandoned && !timeout.timed_out(), "client {client} has no node to go to");
-        let here = state.places[client];
-        let mut candidates = (here + u8::from(moves)..).map(|node| (node - 1) % NODES + 1);
-        let is_running = |node: &u8| state.running[usize::from(*node) - 1];
-        let node = candidates.find(is_running).expect("one of them runs");
-        state.places[client] = node;
-        self.addresses[usize::from(node) - 1]
-    }
-}
-
-/// Lets the clients end when the test has failed.
-struct AbandonOnPanic<'a>(&'a Stage);
-
-impl Drop for AbandonOnPanic<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.change(|state| state.abandoned = true);
-        }
-    }
-}
-
-/// Calls `run` with one node after the other until it ends in peace.
-fn persist(stage: &Stage, client: usize, mut run: impl FnMut(SocketAddr) -> io::Result<()>) {
-    let mut moves = false;
-    loop {
-        let address = stage.go(client, moves);
-        match run(address) {
-            Ok(()) => return,
-            Err(error) if Link::was_lost(&error) || Link::was_sent_away(&error) => {}
-            Err(error) => panic!("client {client} at {address}: {error}"),
-        }
-        moves = true;
-        thread::sleep(AGAIN_AFTER);
-    }
 }

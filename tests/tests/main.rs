@@ -9,6 +9,7 @@ mod codec_roundtrip;
 mod dev;
 mod disks_agree;
 mod kill9;
+mod members;
 mod real_clients;
 mod real_clients_paho;
 mod tidy;

@@ -74,7 +74,7 @@ impl<S> Peers<S> {
         let mut addresses = BTreeMap::new();
         for (node, address) in told.iter().filter(|(node, _)| **node != self.own) {
             match self.configured.get(node).copied().map_or_else(|| address.parse(), Ok) {
-                Ok(address) => drop(addresses.insert(*node, address)),
+                Ok(address) => addresses.extend([(*node, address)]),
                 Err(_) => tracing::error!(
                     peer = node.0,
                     address,
