@@ -122,7 +122,7 @@ fn dev_args() -> [Arg; 4] {
             .long("nodes")
             .value_name("N")
             .value_parser(value_parser!(u16).range(1..=DEV_NODES_MAX))
-            .help("How many nodes; 3 if left out"),
+            .help("How many nodes, 3 if left out; those that the folder does not have yet join the others"),
         Arg::new("port")
             .long("port")
             .value_name("FIRST")

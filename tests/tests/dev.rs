@@ -35,6 +35,37 @@ fn a_killed_node_comes_back_and_all_end_with_the_one_that_started_them() {
     await_free(&nodes);
 }
 
+#[test]
+fn a_fourth_node_joins_the_three_that_are_there() {
+    let folder = tempfile::tempdir().expect("there is room for a folder");
+    let port = free_port();
+    let mut dev = start_with(folder.path(), port, 3);
+    await_nodes(&mut dev);
+    signal("TERM", dev.pid());
+    assert!(dev.finish(LIMIT).status.success());
+
+    let mut dev = start_with(folder.path(), port, 4);
+    for expected in ["node 4 joins", "cluster ready", "node 4 holds 12 of 51 replicas"] {
+        dev.expect(expected, LIMIT, |line| (line == expected).then_some(()));
+    }
+    signal("TERM", dev.pid());
+    assert!(dev.finish(LIMIT).status.success());
+
+    // It is one of them from now on.
+    let mut dev = start_with(folder.path(), port, 4);
+    dev.expect("cluster ready", LIMIT, |line| (line == "cluster ready").then_some(()));
+    assert!(!dev.heard().iter().any(|line| line.ends_with(" joins")), "{}", dev.transcript());
+    signal("TERM", dev.pid());
+    assert!(dev.finish(LIMIT).status.success());
+    let refused = start_with(folder.path(), port, 3).finish(LIMIT);
+    let last = refused.lines.last().expect("it says why");
+    assert!(
+        last.contains("is that of a cluster of 4 nodes, and cannot be that of 3; give --nodes 4"),
+        "{last}"
+    );
+    assert!(last.contains("`quorate members leave`"), "{last}");
+}
+
 /// `node ID mqtt ADDR:PORT pid PID`
 #[derive(Debug)]
 struct Node {
@@ -50,9 +81,13 @@ fn node_line(line: &str) -> Option<Node> {
 }
 
 fn start(folder: &Path) -> Process {
+    start_with(folder, free_port(), 3)
+}
+
+fn start_with(folder: &Path, port: u16, nodes: u16) -> Process {
     let mut command = Command::new(quorate_binary());
-    let port = free_port().to_string();
-    command.args(["dev", "--port", &port, "--data"]).arg(folder.join("dev"));
+    let (port, nodes) = (port.to_string(), nodes.to_string());
+    command.args(["dev", "--port", &port, "--nodes", &nodes, "--data"]).arg(folder.join("dev"));
     Process::start("quorate dev", &mut command)
 }
 
@@ -79,12 +114,12 @@ fn await_free(nodes: &[Node]) {
     }
 }
 
-/// The first of three ports that are free, with those for members 100 above. None that whoever connects from here could borrow.
+/// The first of four ports that are free, with those for members 100 above. None that whoever connects from here could borrow.
 fn free_port() -> u16 {
     let first = 20_000 + u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 10;
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     (first..32_000)
-        .step_by(3)
-        .find(|port| (0..3).all(|node| is_free(port + node) && is_free(port + 100 + node)))
+        .step_by(4)
+        .find(|port| (0..4).all(|node| is_free(port + node) && is_free(port + 100 + node)))
         .expect("some ports are free")
 }

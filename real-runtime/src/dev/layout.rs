@@ -6,8 +6,11 @@
 //! DIR/node-1/data/           the node's log
 //! DIR/node-2/...
 //! ```
+//!
+//! The cluster begins with the nodes of the first start; those that a later start asks for beyond them join it.
 
 use crate::cli::DevArgs;
+use crate::config::{Config, Source};
 use crate::failure::Failure;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,6 +28,7 @@ const SHUTDOWN_TIMEOUT_MS: i64 = 3_000;
 /// Clients of one node: as many as a machine lets a process have that is not set up for a broker.
 const CONNECTIONS_MAX: i64 = 900;
 const SECRET: &str = "secret";
+const CONFIGURATION: &str = "quorate.toml";
 const NODE_PREFIX: &str = "node-";
 
 /// A node that is to be run.
@@ -32,6 +36,8 @@ const NODE_PREFIX: &str = "node-";
 pub(super) struct Node {
     pub(super) number: u16,
     pub(super) config: PathBuf,
+    /// Where other members reach it, if it is one that joins the cluster.
+    pub(super) joins_at: Option<SocketAddr>,
 }
 
 /// Makes the folder what `args` ask for, if that can be.
@@ -42,15 +48,16 @@ pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
     };
     let folder = std::path::absolute(&args.data).map_err(cannot)?;
     let found = nodes_in(&folder).map_err(cannot)?;
-    if !found.is_empty() && found != (1..=args.nodes).collect() {
+    let count = u16::try_from(found.len()).unwrap_or(u16::MAX);
+    if count > args.nodes || found != (1..=count).collect() {
         return Err(Failure::run(format!(
-            "the data in {shown} is that of a cluster of {} nodes, and cannot be that of {}; give --nodes {}, or another folder with \
-             --data",
-            found.len(),
-            args.nodes,
-            found.len()
+            "the data in {shown} is that of a cluster of {count} nodes, and cannot be that of {}; give --nodes {count}, or another folder with \
+             --data, or take the last nodes out with `quorate members leave` and delete their folders",
+            args.nodes
         )));
     }
+    let founders = founders(args, &folder)?;
+    check_joined(args, &folder, found.iter().filter(|node| !founders.contains(node)))?;
     check_ports(args)?;
     let mut private = DirBuilder::new();
     private.recursive(true).mode(0o700);
@@ -60,12 +67,52 @@ pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
     for number in 1..=args.nodes {
         let own = folder.join(format!("{NODE_PREFIX}{number}"));
         private.create(&own).map_err(cannot)?;
-        let config = own.join("quorate.toml");
-        let text = configuration(args, &folder, number).map_err(cannot)?;
+        let config = own.join(CONFIGURATION);
+        let text = configuration(args, &folder, number, &founders).map_err(cannot)?;
         fs::write(&config, text).map_err(cannot)?;
-        nodes.push(Node { number, config });
+        let joins_at = (!founders.contains(&number)).then(|| members_address(args, number));
+        nodes.push(Node { number, config, joins_at });
     }
     Ok(nodes)
+}
+
+/// The configuration of a node as it was written last, if there is one.
+fn written(folder: &Path, number: u16) -> Result<Option<Config>, Failure> {
+    let path = folder.join(format!("{NODE_PREFIX}{number}")).join(CONFIGURATION);
+    if path.try_exists().is_ok_and(|exists| exists) {
+        Source::read(&path)?.parse().map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+/// The nodes with which the cluster began, or begins.
+fn founders(args: &DevArgs, folder: &Path) -> Result<BTreeSet<u16>, Failure> {
+    let cluster = written(folder, 1)?.and_then(|config| config.cluster);
+    let members = cluster.map(|cluster| cluster.members).unwrap_or_default();
+    let founders: BTreeSet<u16> =
+        members.iter().filter_map(|member| u16::try_from(member.node).ok()).collect();
+    Ok(if founders.is_empty() { (1..=args.nodes).collect() } else { founders })
+}
+
+/// Refuses ports at which the others do not know the nodes that have joined.
+fn check_joined<'a>(
+    args: &DevArgs,
+    folder: &Path,
+    mut joined: impl Iterator<Item = &'a u16>,
+) -> Result<(), Failure> {
+    joined.try_for_each(|number| {
+        let cluster = written(folder, *number)?.and_then(|config| config.cluster);
+        let Some(known) = cluster.map(|cluster| cluster.listen) else { return Ok(()) };
+        if known == members_address(args, *number) {
+            return Ok(());
+        }
+        let port = known.port().saturating_sub(MEMBER_PORTS_ABOVE + *number - 1);
+        Err(Failure::run(format!(
+            "node {number} has joined the cluster at {known}, and the others know it there; give --port {port}, or another folder with \
+             --data"
+        )))
+    })
 }
 
 fn clients_address(args: &DevArgs, number: u16) -> SocketAddr {
@@ -128,15 +175,15 @@ fn make_secret(folder: &Path) -> io::Result<()> {
     fs::rename(temporary, path)
 }
 
-fn configuration(args: &DevArgs, folder: &Path, number: u16) -> io::Result<String> {
+fn configuration(args: &DevArgs, folder: &Path, number: u16, founders: &BTreeSet<u16>) -> io::Result<String> {
     let path = |path: PathBuf| {
         let text = path.to_str().ok_or_else(|| io::Error::other("its name is not UTF-8"))?;
         Ok::<_, io::Error>(Value::from(text))
     };
-    let members = (1..=args.nodes).map(|node| {
-        let address = Value::from(members_address(args, node).to_string());
+    let members = founders.iter().map(|node| {
+        let address = Value::from(members_address(args, *node).to_string());
         Value::from(Table::from_iter([
-            ("node".to_owned(), Value::from(i64::from(node))),
+            ("node".to_owned(), Value::from(i64::from(*node))),
             ("address".to_owned(), address),
         ]))
     });
@@ -144,6 +191,7 @@ fn configuration(args: &DevArgs, folder: &Path, number: u16) -> io::Result<Strin
         ("name".to_owned(), Value::from("dev")),
         ("node".to_owned(), Value::from(i64::from(number))),
         ("listen".to_owned(), Value::from(members_address(args, number).to_string())),
+        ("joins".to_owned(), Value::from(!founders.contains(&number))),
         ("members".to_owned(), Value::Array(members.collect())),
         ("secret_file".to_owned(), path(folder.join(SECRET))?),
     ]);
@@ -211,12 +259,39 @@ mod tests {
     }
 
     #[test]
-    fn data_of_another_number_of_nodes_is_refused() {
+    fn fewer_nodes_than_there_are_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        prepare(&args(folder.path(), 2)).expect("free ports");
-        let refused = prepare(&args(folder.path(), 3)).expect_err("it was of two").to_string();
+        prepare(&args(folder.path(), 3)).expect("free ports");
+        let refused = prepare(&args(folder.path(), 2)).expect_err("it is of three").to_string();
         assert!(
-            refused.contains("of a cluster of 2 nodes, and cannot be that of 3; give --nodes 2"),
+            refused.contains("of a cluster of 3 nodes, and cannot be that of 2; give --nodes 3"),
+            "{refused}"
+        );
+        assert!(refused.contains("`quorate members leave`"), "{refused}");
+    }
+
+    #[test]
+    fn more_nodes_than_there_were_join_those_and_stay_where_they_joined() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let args = args(folder.path(), 2);
+        prepare(&args).expect("free ports");
+        let more = DevArgs { nodes: 4, ..args };
+        for _ in 0..2 {
+            let nodes = prepare(&more).expect("free ports");
+            let joins: Vec<bool> = nodes.iter().map(|node| node.joins_at.is_some()).collect();
+            assert_eq!(joins, [false, false, true, true]);
+            for (node, joins) in nodes.iter().zip(joins) {
+                let config = config(node);
+                assert_eq!(config.check(), Ok(()));
+                let cluster = config.cluster.expect("a member");
+                assert_eq!((cluster.joins, cluster.members.len()), (joins, 2));
+                assert!(node.joins_at.is_none_or(|address| address == cluster.listen));
+            }
+        }
+        let elsewhere = DevArgs { port: more.port + 10, ..more.clone() };
+        let refused = prepare(&elsewhere).expect_err("it is known elsewhere").to_string();
+        assert!(
+            refused.contains(&format!("the others know it there; give --port {}", more.port)),
             "{refused}"
         );
     }

@@ -1,12 +1,14 @@
-//! `quorate dev`: a whole cluster on this machine, each node a process of its own, to try it and to kill parts of it.
+//! `quorate dev`: a whole cluster on this machine, each node a process of its own, to try it, to kill parts of it, and to add to it.
 
 mod child;
+mod join;
 mod layout;
 mod supervise;
 
 use crate::cli::DevArgs;
 use crate::failure::Failure;
 use crate::signals::StopSignals;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use supervise::Supervisor;
 use tokio::runtime::Builder;
@@ -25,6 +27,14 @@ pub fn run(args: &DevArgs) -> Result<(), Failure> {
         let signals = StopSignals::catch().map_err(cannot)?;
         Supervisor::start(program, nodes, args.restart, signals)?.await
     })
+}
+
+/// Tells whoever started this process.
+fn say(line: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::run(format!("cannot write to standard output: {error}")))
 }
 
 /// This very program.

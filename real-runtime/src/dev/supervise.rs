@@ -1,7 +1,9 @@
 //! Keeps the nodes running, tells how they do, and ends them.
 
 use super::child::{Child, News};
+use super::join::take_in;
 use super::layout::Node;
+use super::say;
 use crate::failure::Failure;
 use crate::signals::StopSignals;
 use std::future::Future;
@@ -23,7 +25,16 @@ pub(super) struct Supervisor {
     nodes: Vec<Supervised>,
     restart: bool,
     signals: StopSignals,
+    joining: Joining,
     stopping: Option<Stopping>,
+}
+
+/// The taking in of nodes that join a cluster that is there.
+enum Joining {
+    /// Those with which it began are not ready yet.
+    Waiting,
+    Asking(Pin<Box<dyn Future<Output = ()>>>),
+    Done,
 }
 
 /// A node and what it is at.
@@ -56,8 +67,10 @@ impl Supervisor {
         restart: bool,
         signals: StopSignals,
     ) -> Result<Self, Failure> {
-        let mut supervisor = Supervisor { program, nodes: Vec::new(), restart, signals, stopping: None };
-        for node in nodes {
+        let (nodes, found) = (Vec::new(), nodes);
+        let mut supervisor =
+            Supervisor { program, nodes, restart, signals, joining: Joining::Waiting, stopping: None };
+        for node in found {
             let state = supervisor.begin(&node)?;
             supervisor.nodes.push(Supervised { node, state, has_served: false, ready: false });
         }
@@ -108,6 +121,13 @@ impl Supervisor {
             say(&format!("node {} mqtt {address} pid {pid}", supervised.node.number))?;
         } else if line == "cluster ready" {
             supervised.ready = true;
+            let is_asked = |supervised: &&Supervised| supervised.node.joins_at.is_none();
+            if matches!(self.joining, Joining::Waiting)
+                && self.nodes.iter().filter(is_asked).all(|supervised| supervised.ready)
+            {
+                let nodes = self.nodes.iter().map(|supervised| supervised.node.clone()).collect();
+                self.joining = Joining::Asking(Box::pin(take_in(nodes)));
+            }
             if self.nodes.iter().all(|supervised| supervised.ready) {
                 say("cluster ready")?;
             }
@@ -192,6 +212,11 @@ impl Future for Supervisor {
             }
         }
         if supervisor.stopping.is_none() {
+            if let Joining::Asking(asking) = &mut supervisor.joining
+                && asking.as_mut().poll(context).is_ready()
+            {
+                supervisor.joining = Joining::Done;
+            }
             return Poll::Pending;
         }
         supervisor.hurry(context);
@@ -200,14 +225,6 @@ impl Future for Supervisor {
             _ => Poll::Pending,
         }
     }
-}
-
-/// Tells whoever started this process.
-fn say(line: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")
-        .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::run(format!("cannot write to standard output: {error}")))
 }
 
 /// A node that cannot be told to end sees the end of its standard input when this process has ended.

@@ -3,14 +3,14 @@
 mod client;
 mod table;
 
-pub(crate) use client::Client;
-
 use crate::cli::MembersArgs;
 use crate::config::Source;
 use crate::failure::Failure;
 use crate::net::{Net, TokioNet};
 use broker_core::cluster::{Change, Directory};
+use client::Client;
 use std::io::{self, Write as _};
+use std::path::Path;
 use table::table;
 use tokio::runtime::Builder;
 
@@ -22,6 +22,19 @@ pub fn run(args: &MembersArgs) -> Result<(), Failure> {
     let Some(path) = &args.config else {
         return Err(Failure::usage("whose members? Give the configuration of any member with --config FILE"));
     };
+    let client = client_of(path)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::run(format!("cannot start: {error}; see to the limits of this process")))?;
+    runtime.block_on(operate(client, args))
+}
+
+/// Who asks the members of the configuration at `path`.
+///
+/// # Errors
+/// If it is no member's configuration, or its secret cannot be read.
+pub(crate) fn client_of(path: &Path) -> Result<Client<TokioNet>, Failure> {
     let source = Source::read(path)?;
     let config = source.parse()?;
     config.check().map_err(|complaint| source.failure(&complaint))?;
@@ -31,12 +44,7 @@ pub fn run(args: &MembersArgs) -> Result<(), Failure> {
             path.display()
         )));
     };
-    let client = Client::new(TokioNet, cluster, cluster.secret()?);
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::run(format!("cannot start: {error}; see to the limits of this process")))?;
-    runtime.block_on(operate(client, args))
+    Ok(Client::new(TokioNet, cluster, cluster.secret()?))
 }
 
 async fn operate<N: Net>(mut client: Client<N>, args: &MembersArgs) -> Result<(), Failure> {

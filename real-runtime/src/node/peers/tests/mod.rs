@@ -1,5 +1,6 @@
 //! Members over a network in memory that can be cut, muted and clogged, and over the loopback interface.
 
+mod members;
 mod memory;
 
 use super::{Membership, Node, SharedNode};
@@ -40,6 +41,8 @@ enum Told {
     Up(u32),
     Frame(u32, Bytes),
     Down(u32),
+    /// An operator's request of this number.
+    Asked(u64),
 }
 
 /// A core that writes down what it is told, and says what the test wants said.
@@ -62,6 +65,7 @@ impl Broker for Core {
                 Told::Frame(peer.0, frame)
             }
             Input::PeerDown { peer } => Told::Down(peer.0),
+            Input::ChangeMembers { request, .. } => Told::Asked(request),
             _ => return,
         });
     }
