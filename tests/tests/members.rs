@@ -78,10 +78,13 @@ fn nodes_come_and_go_while_clients_go_on_and_nothing_is_lost_or_doubled() {
             })
         });
         story(&mut cluster, stage, &news);
+        let begun = Instant::now();
         stage.finish();
         let publishers = publishing.map(|thread| thread.join().expect("a publisher comes to its end"));
         let subscribers = listening.into_iter().map(|thread| thread.join().expect("a subscriber ends"));
-        (publishers, subscribers.collect::<Vec<_>>())
+        let subscribers = subscribers.collect::<Vec<_>>();
+        println!("clients came to their end after {} ms", begun.elapsed().as_millis());
+        (publishers, subscribers)
     });
     for (subscriber, (_, name, _, hears)) in subscribers.iter().zip(SUBSCRIBERS) {
         for publisher in hears.iter().map(|client| &publishers[*client]) {
@@ -189,7 +192,9 @@ fn a_node_of_another_shape_is_told_what_to_correct_and_can_be_taken_out_again() 
 
 /// Changes the members, and waits until everything is where it should be: how many replicas have moved, and all that was said.
 fn change(cluster: &Cluster, node: u8, change: &[&str]) -> (usize, Vec<String>) {
+    let begun = Instant::now();
     let done = cluster.members(node, &[change, &["--wait"]].concat());
+    println!("{}: {} ms", change.join(" "), begun.elapsed().as_millis());
     assert!(done.status.success(), "{change:?}: {done:?}");
     let last = done.lines.last().expect("it says something");
     let moved = last.strip_prefix(SETTLED).and_then(|rest| {
@@ -250,6 +255,7 @@ fn await_all(news: &Receiver<News>, when: &str) {
         let next = next.unwrap_or_else(|error| panic!("clients {waiting:?} did not go on {when}: {error}"));
         waiting.retain(|client| *client != next.client);
     }
+    println!("all clients went on {when}");
 }
 
 /// Waits until every client has done something at another node than that at `address`, where no more is to be done.
