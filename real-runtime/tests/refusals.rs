@@ -199,3 +199,28 @@ fn a_password_file_that_cannot_be_used_is_named() {
     assert!(!ended.stderr.contains("secret"), "a password is not shown");
     assert!(!data.exists());
 }
+
+#[test]
+fn members_are_asked_for_with_the_configuration_of_one_that_answers() {
+    let folder = folder();
+    let members = |arguments: &[&str]| run(support::quorate().arg("members").args(arguments));
+    let ended = members(&[]);
+    assert!(
+        ended.sentence(2).ends_with("Give the configuration of any member with --config FILE"),
+        "{ended:?}"
+    );
+    let path = config(&folder, "");
+    let shown = path.to_str().expect("our names are ASCII");
+    let ended = members(&["--config", shown]);
+    assert!(ended.sentence(2).contains("is the configuration of a node that stands alone"), "{ended:?}");
+    // A port that was free a moment ago.
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+    let text = format!(
+        "[cluster]\nname = \"lab\"\nnode = 1\nlisten = \"{address}\"\nmembers = [{{ node = 1, address = \"{address}\" }}]\n"
+    );
+    let ended = members(&["--config", config(&folder, &text).to_str().expect("ASCII"), "drain", "1"]);
+    let expected =
+        format!("no member answers (node 1 at {address}: Connection refused (os error 111)); start one");
+    assert!(ended.sentence(1).starts_with(&expected), "{ended:?}");
+}

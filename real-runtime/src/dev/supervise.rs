@@ -67,10 +67,9 @@ impl Supervisor {
         restart: bool,
         signals: StopSignals,
     ) -> Result<Self, Failure> {
-        let (nodes, found) = (Vec::new(), nodes);
-        let mut supervisor =
-            Supervisor { program, nodes, restart, signals, joining: Joining::Waiting, stopping: None };
-        for node in found {
+        let (joining, stopping) = (Joining::Waiting, None);
+        let mut supervisor = Supervisor { program, nodes: Vec::new(), restart, signals, joining, stopping };
+        for node in nodes {
             let state = supervisor.begin(&node)?;
             supervisor.nodes.push(Supervised { node, state, has_served: false, ready: false });
         }
@@ -121,9 +120,9 @@ impl Supervisor {
             say(&format!("node {} mqtt {address} pid {pid}", supervised.node.number))?;
         } else if line == "cluster ready" {
             supervised.ready = true;
-            let is_asked = |supervised: &&Supervised| supervised.node.joins_at.is_none();
+            let is_founder = |supervised: &&Supervised| supervised.node.joins_at.is_none();
             if matches!(self.joining, Joining::Waiting)
-                && self.nodes.iter().filter(is_asked).all(|supervised| supervised.ready)
+                && self.nodes.iter().filter(is_founder).all(|supervised| supervised.ready)
             {
                 let nodes = self.nodes.iter().map(|supervised| supervised.node.clone()).collect();
                 self.joining = Joining::Asking(Box::pin(take_in(nodes)));
