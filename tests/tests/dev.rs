@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 use tests::broker::quorate_binary;
@@ -114,12 +115,16 @@ fn await_free(nodes: &[Node]) {
     }
 }
 
-/// The first of four ports that are free, with those for members 100 above. None that whoever connects from here could borrow.
+/// The first of four ports that are free and no other test here has, with those for members 100 above. None that whoever connects from here could borrow.
 fn free_port() -> u16 {
+    static TAKEN: Mutex<Option<u16>> = Mutex::new(None);
+    let mut taken = TAKEN.lock().expect("nobody panics with it");
     let first = 20_000 + u16::try_from(std::process::id() % 1_000).expect("below 1,000") * 10;
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    (first..32_000)
+    let port = (taken.map_or(first, |port| port + 4)..32_000)
         .step_by(4)
         .find(|port| (0..4).all(|node| is_free(port + node) && is_free(port + 100 + node)))
-        .expect("some ports are free")
+        .expect("some ports are free");
+    *taken = Some(port);
+    port
 }
