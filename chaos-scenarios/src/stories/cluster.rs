@@ -20,11 +20,12 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 21] = [
+const OWN: [Story; 22] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
     gateways::SUBSCRIBER,
+    leaders::KILLED,
     leaders::UNCOMMITTED,
     leaders::ISOLATED,
     takeover::STORY,

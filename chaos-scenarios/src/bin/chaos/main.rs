@@ -1,5 +1,6 @@
 //! The `chaos` command: runs stories under the checkers, and replays a run to the bit.
 
+mod failover;
 mod replay;
 mod run;
 
@@ -44,6 +45,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, String> {
         Some(("list", _)) => list(),
         Some(("run", options)) => run::run(options),
         Some(("replay", options)) => replay::replay(options),
+        Some(("failover", options)) => failover::failover(options),
         _ => unreachable!("a subcommand is required"),
     }
 }
@@ -90,6 +92,10 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print every record of the history"),
         );
+    let failover = Command::new("failover")
+        .about("Kills leaders of shards in clusters that are well, and tells how long clients wait, in simulated time")
+        .arg(number("seeds", "N").default_value("200").help("How many seeds, each with one crash"))
+        .arg(number("from", "SEED").default_value("0").help("The first seed"));
     Command::new("chaos")
         .about("Breaks the broker on purpose, with seeds, and checks what it promises")
         .after_help(
@@ -101,6 +107,7 @@ fn command() -> Command {
         .subcommand(Command::new("list").about("Lists the scenarios"))
         .subcommand(run)
         .subcommand(replay)
+        .subcommand(failover)
 }
 
 fn list() -> Result<u8, String> {

@@ -20,6 +20,13 @@ pub(super) const ISOLATED: Story = Story::new(
     isolated,
 );
 
+pub(super) const KILLED: Story = Story::new(
+    "leader-killed",
+    "a leader dies while all else is well, and its shards have nobody for longer than an election takes",
+    "ours",
+    killed,
+);
+
 /// Traffic through all shards that a story may have, from every node.
 fn traffic(plot: &mut Plot) -> Vec<ClientNo> {
     let topics = ["t/a", "t/b", "t/c", "t/d", "t/e"];
@@ -35,6 +42,16 @@ fn traffic(plot: &mut Plot) -> Vec<ClientNo> {
         clients.extend([publisher, subscriber]);
     }
     clients
+}
+
+fn killed(seed: u64) -> Scenario {
+    let mut plot = Plot::in_cluster("leader-killed", seed);
+    traffic(&mut plot);
+    let shard = ShardId(u16::try_from(plot.rng.below(8)).expect("few shards"));
+    let (otherwise, power) = (plot.any_node(), plot.rng.chance(1, 2));
+    let at_ms = plot.ms(2_000, 5_000);
+    plot.fault(at_ms, at_ms + 5_000, FaultKind::CrashLeader { shard, otherwise, power });
+    plot.ends(12_000)
 }
 
 fn uncommitted(seed: u64) -> Scenario {

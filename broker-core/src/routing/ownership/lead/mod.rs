@@ -199,8 +199,8 @@ impl Lead {
         let late = self.is_late(entry);
         for effect in effects.drain(..) {
             // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
-            let again =
-                (late || term != self.term) && matches!(effect, Effect::Live { .. } | Effect::Volatile { .. });
+            let again = (late || term != self.term)
+                && matches!(effect, Effect::Live { .. } | Effect::Volatile { .. });
             if !again {
                 self.carry_out(effect, machine, gateway, out);
             }
