@@ -7,6 +7,7 @@
 pub mod account;
 pub mod campaign;
 pub mod checkers;
+pub mod diagram;
 pub mod failover;
 pub mod generator;
 pub mod model;

@@ -1,6 +1,7 @@
 //! Pages of `docs/` that say what the code says. `UPDATE_DOCS=1 cargo test -p chaos-scenarios --test documents` writes them anew.
 
 use chaos_scenarios::checkers;
+use chaos_scenarios::diagram;
 use chaos_scenarios::stories;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -67,4 +68,9 @@ fn the_page_of_the_simulation_lists_every_story() {
         let _ = writeln!(table, "| `{}` | {} | {} |", story.name, story.about, story.source);
     }
     hold("simulation.md", "stories", &table);
+}
+
+#[test]
+fn the_page_of_the_architecture_shows_an_exchange_as_it_is() {
+    hold("architecture.md", "diagram", &diagram::exchange(0));
 }

@@ -26,3 +26,4 @@ pub use check::StepError;
 pub use group::RaftGroup;
 pub use setup::{Commit, GroupSetup, ProposeError, Role, TICK};
 pub use tail::TailLimits;
+pub(crate) use wire::told;

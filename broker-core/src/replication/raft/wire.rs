@@ -36,6 +36,11 @@ pub(super) enum Wire {
     Taken { term: Term, index: Index, taken: u32 },
 }
 
+/// What replicas say to each other in `bytes`, in a few words; `None` of what is said all the time, and of what cannot be read.
+pub(crate) fn told(bytes: &[u8]) -> Option<String> {
+    Wire::decode(bytes).ok()?.told()
+}
+
 /// A place in the log of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
@@ -46,6 +51,19 @@ pub(super) struct Place {
 impl Wire {
     pub(super) fn encode(&self) -> Bytes {
         postcard::to_extend(self, vec![VERSION]).expect("encoding into memory does not fail").into()
+    }
+
+    /// What it says, in a few words; `None` of what is said all the time.
+    fn told(&self) -> Option<String> {
+        Some(match self {
+            Wire::Append { entries, .. } if !entries.is_empty() => {
+                format!("Append {} to the log", entries.len())
+            }
+            Wire::Appended { index, refused: None, .. } => format!("Appended up to {index}"),
+            Wire::Campaign { term, .. } => format!("Campaign in term {term}"),
+            Wire::Vote { term, granted, .. } => format!("Vote in term {term}: {granted}"),
+            _ => return None,
+        })
     }
 
     /// What `bytes` say, if they end where it ends; otherwise the version they have, if it is another one.

@@ -4,11 +4,13 @@ use crate::base::ids::{NodeId, Position, ShardId};
 use crate::base::time::{Instant, WallTime};
 use crate::cluster::{Change, Directory, Refusal};
 use crate::message::Message;
+use crate::replication::raft;
 use crate::session::mirror::Pushed;
 use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::rc::Rc;
 
 /// The version of [`Frame`].
@@ -115,6 +117,31 @@ pub(super) struct Addressed {
 /// Bytes from another member that are no frame of this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BadFrame;
+
+/// What members say to each other in `bytes`, a frame, in a few words; `None` of what is said all the time, and of what cannot be read.
+pub fn told(bytes: &[u8]) -> Option<String> {
+    Some(match Frame::decode(bytes).ok()? {
+        Frame::Raft { message, .. } => return raft::told(&message),
+        Frame::Request { op, .. } => format!("Request: {}", variant(&op)),
+        Frame::Answer { verdict, .. } => format!("Answer: {}", variant(&verdict)),
+        Frame::Feed { .. } => "Feed".to_owned(),
+        Frame::FeedStart { .. } => "FeedStart".to_owned(),
+        Frame::Push { items, .. } if !items.is_empty() => {
+            let items: Vec<String> = items.iter().map(variant).collect();
+            format!("Push: {}", items.join(", "))
+        }
+        Frame::HubPush { items, .. } => format!("HubPush of {}", items.len()),
+        Frame::Forward { op, .. } => format!("Forward: {}", variant(&op)),
+        Frame::Confirmed { .. } => "Confirmed".to_owned(),
+        _ => return None,
+    })
+}
+
+/// The name of what it is, without what it holds.
+fn variant(value: &impl fmt::Debug) -> String {
+    let text = format!("{value:?}");
+    text.chars().take_while(|letter| letter.is_alphanumeric()).collect()
+}
 
 impl Frame {
     /// The shard whose leader it is for, if it is for one.

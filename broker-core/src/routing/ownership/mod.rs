@@ -29,6 +29,7 @@ use crate::session::{Gateway, Intent};
 use crate::shard::{Machine, QueueLimits};
 use bytes::Bytes;
 use edge::Edge;
+pub use frame::told;
 use frame::{Addressed, Frame};
 use lead::{Surroundings, moved};
 use meta::MetaReplica;
