@@ -252,6 +252,7 @@ impl Broker for Node {
             }
             Input::Shutdown => self.gateway.stop(),
         }
+        // Not once a turn: what an input led to goes before what the next one brings, or publishes change their order.
         self.settle();
     }
 
