@@ -22,7 +22,10 @@ pub(super) fn carry_out(effects: &mut Vec<Effect>, gateway: &mut Gateway) -> boo
             }
             Effect::Bound(session) => gateway.set_ready(session.incarnation, super::centralized::SHARD),
             // Those who lost their connection were told before. A single shard has no hub and nobody to forward to.
-            Effect::Evicted { .. } | Effect::HubReady(_) | Effect::Forward { .. } => {}
+            Effect::Evicted { .. }
+            | Effect::Unbound { .. }
+            | Effect::HubReady(_)
+            | Effect::Forward { .. } => {}
             Effect::Ended { client_id, why, .. } => gateway.event(Event::SessionEnded { client_id, why }),
             Effect::WillSent { client_id } => gateway.event(Event::WillSent { client_id }),
             Effect::Dropped { client_id, message, reason } => {

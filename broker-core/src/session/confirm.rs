@@ -2,6 +2,7 @@
 
 use super::client::Client;
 use super::gateway::{Conn, Gateway, State};
+use super::hub::{Heard, Way};
 use super::outbound::{Live, Wish};
 use super::refuse::Refusal;
 use crate::base::ids::{ConnId, PacketId, Position, ShardId};
@@ -63,17 +64,17 @@ impl Gateway {
         subscription_id: Option<u32>,
     ) -> Result<(QoS, bool), ReasonCode> {
         let new = self.hub_prepare(id, filter, options, subscription_id)?;
-        self.hub_hear(id, filter, ShardId(0));
+        self.hub_hear(id, filter, ShardId(0), Way::Passing);
         Ok((options.qos, new))
     }
 
-    /// Messages of `shard` count for a subscription of a clean session from now on.
-    pub fn hub_hear(&mut self, id: ConnId, filter: &TopicFilter, shard: ShardId) {
+    /// Messages of `shard` that come by `way` count for a subscription of a clean session from now on.
+    pub fn hub_hear(&mut self, id: ConnId, filter: &TopicFilter, shard: ShardId, way: Way) {
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else { return };
-        if let Some((subscription, shards)) = link.subscriptions.get_mut(filter)
-            && shards.insert(shard)
+        if let Some(heard) = link.subscriptions.get_mut(filter)
+            && heard.begin(shard, way)
         {
-            self.hub.subscribe(id, filter, *subscription, *shards);
+            self.hub.subscribe(id, filter, *heard);
         }
     }
 
@@ -90,7 +91,7 @@ impl Gateway {
         let Some(link) = self.conns.get_mut(&id).and_then(Conn::link_mut) else {
             return Err(ReasonCode::UnspecifiedError);
         };
-        let known = link.subscriptions.get(filter).map(|(_, shards)| *shards);
+        let known = link.subscriptions.get(filter).copied();
         let new = known.is_none();
         if new && link.subscriptions.len() >= subscriptions_max {
             let client_id = Some(link.client_id.clone());
@@ -98,9 +99,9 @@ impl Gateway {
             return Err(ReasonCode::QuotaExceeded);
         }
         let subscription = Subscription { options, id: subscription_id };
-        let shards = known.unwrap_or_default();
-        link.subscriptions.insert(filter.clone(), (subscription, shards));
-        self.hub.subscribe(id, filter, subscription, shards);
+        let heard = known.map_or_else(|| Heard::new(subscription), |known| Heard { subscription, ..known });
+        link.subscriptions.insert(filter.clone(), heard);
+        self.hub.subscribe(id, filter, heard);
         Ok(new)
     }
 

@@ -28,11 +28,50 @@ pub struct Hub {
     routes: SubscriptionTrie<ConnId, Heard>,
 }
 
-/// A subscription, and the shards whose messages count for it: those that have put it on record.
+/// How a message comes to the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// In the hub's queue of the message's shard.
+    Queued,
+    /// Beside it, as QoS 0 does.
+    Passing,
+}
+
+/// A subscription, and the shards whose messages count for it.
 #[derive(Clone, Copy, Debug)]
-struct Heard {
-    subscription: Subscription,
-    shards: ShardSet,
+pub struct Heard {
+    /// What was asked for.
+    pub subscription: Subscription,
+    /// The shards that have put it on record: what comes by [`Way::Passing`] counts.
+    pub passing: ShardSet,
+    /// Those whose queue has come to where it begins: what comes by [`Way::Queued`] counts.
+    pub queued: ShardSet,
+}
+
+impl Heard {
+    /// No message counts yet.
+    pub fn new(subscription: Subscription) -> Self {
+        Heard { subscription, passing: ShardSet::default(), queued: ShardSet::default() }
+    }
+
+    /// Those of `shard` that come by `way` count from now on. False if they did before.
+    pub fn begin(&mut self, shard: ShardId, way: Way) -> bool {
+        self.shards(way).insert(shard)
+    }
+
+    fn counts(&self, shard: ShardId, way: Way) -> bool {
+        match way {
+            Way::Queued => self.queued.contains(shard),
+            Way::Passing => self.passing.contains(shard),
+        }
+    }
+
+    fn shards(&mut self, way: Way) -> &mut ShardSet {
+        match way {
+            Way::Queued => &mut self.queued,
+            Way::Passing => &mut self.passing,
+        }
+    }
 }
 
 impl Hub {
@@ -41,15 +80,9 @@ impl Hub {
         Hub { routes: SubscriptionTrie::new() }
     }
 
-    /// Adds or replaces a subscription, to which messages of these shards count from now on.
-    pub fn subscribe(
-        &mut self,
-        conn: ConnId,
-        filter: &TopicFilter,
-        subscription: Subscription,
-        shards: ShardSet,
-    ) {
-        self.routes.insert(filter, conn, Heard { subscription, shards });
+    /// Adds or replaces a subscription.
+    pub fn subscribe(&mut self, conn: ConnId, filter: &TopicFilter, heard: Heard) {
+        self.routes.insert(filter, conn, heard);
     }
 
     /// Removes a subscription.
@@ -62,7 +95,7 @@ impl Hub {
     pub fn routes(
         &self,
         message: &Message,
-        shard: ShardId,
+        (shard, way): (ShardId, Way),
         is_publisher: impl Fn(ConnId) -> bool,
         found: &mut Vec<Route>,
     ) {
@@ -70,10 +103,11 @@ impl Hub {
         if self.routes.is_empty() {
             return;
         }
-        self.routes.for_each_match(&message.topic, |conn, Heard { subscription, shards }| {
-            if !shards.contains(shard) {
+        self.routes.for_each_match(&message.topic, |conn, heard| {
+            if !heard.counts(shard, way) {
                 return;
             }
+            let subscription = &heard.subscription;
             if subscription.options.no_local && is_publisher(*conn) {
                 return;
             }

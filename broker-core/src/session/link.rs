@@ -2,6 +2,7 @@
 
 use super::alias;
 use super::feed::Feeds;
+use super::hub::Heard;
 use super::intent::Intent;
 use super::window::Window;
 use crate::auth::Permissions;
@@ -9,8 +10,6 @@ use crate::base::ids::PacketId;
 use crate::base::time::{Duration, Instant};
 use crate::codec::packet::{QoS, Version};
 use crate::message::Message;
-use crate::shard::ShardSet;
-use crate::shard::session::Subscription;
 use crate::shard::{Attachment, SentUpto};
 use crate::topic::TopicFilter;
 use bytestring::ByteString;
@@ -68,7 +67,7 @@ pub struct Link {
     /// Publishes, and what follows them, that wait for the log.
     pub(super) uncommitted: u32,
     /// Subscriptions of a clean session, without shared ones.
-    pub(super) subscriptions: BTreeMap<TopicFilter, (Subscription, ShardSet)>,
+    pub(super) subscriptions: BTreeMap<TopicFilter, Heard>,
     pub(super) local: Window,
     pub(super) local_queue: VecDeque<Delivery>,
     pub(super) local_queue_bytes: u64,

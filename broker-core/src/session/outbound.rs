@@ -4,7 +4,7 @@ use super::alias::Naming;
 use super::client::Client;
 use super::feed::Feed;
 use super::gateway::{Conn, Gateway, State};
-use super::hub::Route;
+use super::hub::{Route, Way};
 use super::intent::Intent;
 use super::link::{Delivery, Link};
 use super::refuse::Refusal;
@@ -94,17 +94,17 @@ impl Gateway {
     /// Hands a message that took effect to every connected clean session that hears it. True if there is one. `kept` tells
     /// that the message has memory of its own.
     pub fn deliver_live(&mut self, message: &Rc<Message>, kept: bool) -> bool {
-        self.deliver_heard(ShardId(0), message, kept)
+        self.deliver_heard(ShardId(0), Way::Passing, message, kept)
     }
 
     /// The same, for a message of one of many shards.
-    pub fn deliver_heard(&mut self, shard: ShardId, message: &Rc<Message>, kept: bool) -> bool {
+    pub fn deliver_heard(&mut self, shard: ShardId, way: Way, message: &Rc<Message>, kept: bool) -> bool {
         let mut routes = std::mem::take(&mut self.routes);
         let conns = &self.conns;
         let is_publisher = |id: ConnId| {
             conns.get(&id).and_then(Conn::client_id).is_some_and(|own| *own == message.publisher)
         };
-        self.hub.routes(message, shard, is_publisher, &mut routes);
+        self.hub.routes(message, (shard, way), is_publisher, &mut routes);
         let matched = !routes.is_empty();
         let mut live = if kept { Live::kept(message) } else { Live::passing(message) };
         for Route { conn, qos, retain, subscription_ids } in routes.drain(..) {

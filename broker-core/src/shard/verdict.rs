@@ -141,6 +141,13 @@ pub enum Effect {
     },
     /// The queue of a session may be read by this attachment from here on.
     Bound(Attachment),
+    /// This attachment may not read it any more.
+    Unbound {
+        /// Whose it was.
+        session: Attachment,
+        /// It was here.
+        gateway: GatewayId,
+    },
     /// There is something new in the queue of a gateway's hub.
     HubReady(GatewayId),
     /// There is something new in the outbox for this shard.

@@ -8,6 +8,7 @@ mod leases;
 mod members;
 mod queued;
 mod restarts;
+mod resumed;
 mod retained;
 mod shared;
 mod splits;
@@ -20,7 +21,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 22] = [
+const OWN: [Story; 23] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -29,6 +30,7 @@ const OWN: [Story; 22] = [
     leaders::UNCOMMITTED,
     leaders::ISOLATED,
     takeover::STORY,
+    resumed::STORY,
     splits::STORY,
     stand_still::STORY,
     blackout::STORY,

@@ -16,6 +16,7 @@ use crate::routing::effects;
 use crate::session::Gateway;
 use crate::session::attach::Attached;
 use crate::session::confirm::Answer;
+use crate::session::hub::Way;
 use crate::session::mirror::{Pushed, Wanted};
 use crate::shard::{Attachment, GatewayId, ShardSet, Verdict};
 use std::collections::BTreeSet;
@@ -266,6 +267,7 @@ impl Edge {
                     }
                 }
                 let next = stream.hub_next;
+                gateway.hub_hear(conn, &filter, shard, Way::Passing);
                 stream.beginning.push((from, conn, filter));
                 self.begin_hearing(shard, next, gateway);
             }
@@ -309,7 +311,7 @@ impl Edge {
     fn begin_hearing(&mut self, shard: ShardId, next: Option<Position>, gateway: &mut Gateway) {
         let Some(next) = next else { return };
         for (_, conn, filter) in self.stream(shard).beginning.extract_if(.., |(from, ..)| *from <= next) {
-            gateway.hub_hear(conn, &filter, shard);
+            gateway.hub_hear(conn, &filter, shard, Way::Queued);
         }
     }
 
@@ -336,7 +338,7 @@ impl Edge {
             next = next.next();
             let Some(message) = item.message else { continue };
             match item.tag {
-                None => drop(gateway.deliver_heard(shard, &message, true)),
+                None => drop(gateway.deliver_heard(shard, Way::Queued, &message, true)),
                 Some(tag) => {
                     if let Some(Tag { conn, qos, subscription_id }) =
                         self.stream(shard).tags.get(&tag).copied()
@@ -362,23 +364,28 @@ impl Edge {
         }
     }
 
-    /// QoS 0 for whoever is connected here.
+    /// QoS 0 for whoever is connected here. Gives those back that are not.
     pub(super) fn on_volatile(
         &mut self,
         shard: ShardId,
         message: &Rc<Message>,
         live: bool,
-        targets: &[VolatileTarget],
+        targets: Vec<VolatileTarget>,
         gateway: &mut Gateway,
-    ) {
+    ) -> Vec<VolatileTarget> {
         if live {
-            gateway.deliver_heard(shard, message, true);
+            gateway.deliver_heard(shard, Way::Passing, message, true);
         }
-        for VolatileTarget { session, retain, subscription_ids } in targets {
+        let mut gone = Vec::new();
+        for target in targets {
+            let VolatileTarget { session, retain, subscription_ids } = &target;
             if self.has(*session) {
                 gateway.deliver_volatile(session.incarnation, message, *retain, subscription_ids);
+            } else {
+                gone.push(target);
             }
         }
+        gone
     }
 
     /// A shard's leader has heard of this gateway.

@@ -14,7 +14,7 @@ use std::fmt;
 use std::rc::Rc;
 
 /// The version of [`Frame`].
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// One thing said. The order of variants is part of the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,6 +58,7 @@ pub(super) enum Frame {
     /// QoS 0 for sessions and clean sessions of a gateway.
     VolatilePush {
         shard: ShardId,
+        place: Place,
         wall: WallTime,
         message: Rc<Message>,
         live: bool,
@@ -87,6 +88,27 @@ pub(super) enum Frame {
     Changed { request: u64, result: Result<u64, Refusal> },
     /// The group's committed configuration is the assignment of this epoch: to the leader of the meta group.
     Settled { group: ShardId, epoch: u64 },
+    /// Of a `VolatilePush`: these connections are gone.
+    Returned {
+        shard: ShardId,
+        place: Place,
+        wall: WallTime,
+        message: Rc<Message>,
+        targets: Vec<VolatileTarget>,
+    },
+    /// Another connection has the session: has everything come back that this one was not handed?
+    Recall { shard: ShardId, session: Attachment },
+    /// It has.
+    Recalled { shard: ShardId, session: Attachment },
+    /// To who said that it was evicted: the gateway does not have this connection any more.
+    Gone { session: Attachment },
+}
+
+/// Where a message stands among those of QoS 0 that the leader of a shard hands out, in the order of its terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub(super) term: u64,
+    pub(super) number: u64,
 }
 
 /// A position of a hub's queue.
@@ -153,9 +175,12 @@ impl Frame {
             | Frame::Volatile { shard, .. }
             | Frame::Holds { shard, .. }
             | Frame::AskSession { shard, .. }
+            | Frame::Returned { shard, .. }
+            | Frame::Recalled { shard, .. }
             | Frame::Renew { shard, .. } => Some(*shard),
             Frame::Forward { to, .. } => Some(*to),
             Frame::Confirmed { from, .. } => Some(*from),
+            Frame::Gone { session } => Some(session.incarnation.shard()),
             _ => None,
         }
     }

@@ -384,15 +384,26 @@ impl Ownership {
                 }
                 self.edge.on_hub_push(shard, whose, first, items, gateway);
             }
-            Frame::VolatilePush { shard, wall: theirs, message, live, targets } => {
+            Frame::VolatilePush { shard, place, wall: theirs, message, live, targets } => {
                 // What an earlier leader had on its way could come behind what this one has sent.
                 if self.leaders.get(usize::from(shard.0)).is_some_and(|(leader, _)| *leader == Some(from)) {
                     let message = moved(message, theirs, wall);
-                    self.edge.on_volatile(shard, &message, live, &targets, gateway);
+                    let targets = self.edge.on_volatile(shard, &message, live, targets, gateway);
+                    if !targets.is_empty() {
+                        let frame = Frame::Returned { shard, place, wall, message, targets };
+                        out.push(Addressed { to: from, frame });
+                    }
                 }
             }
+            // What was sent before this has come before this, and so has gone back what nobody was there for.
+            Frame::Recall { shard, session } => {
+                out.push(Addressed { to: from, frame: Frame::Recalled { shard, session } });
+            }
             Frame::SessionIs { client_id, last, .. } => self.edge.on_session_is(&client_id, last, gateway),
-            Frame::Evicted { session } => self.edge.evict(session, gateway),
+            Frame::Evicted { session } => {
+                self.edge.evict(session, gateway);
+                out.push(Addressed { to: from, frame: Frame::Gone { session } });
+            }
             Frame::Renewed { shard, gateway: whose, at, last } => {
                 self.edge.on_renewed(shard, whose, at, last);
             }
@@ -467,6 +478,12 @@ impl Ownership {
                 out.push(Addressed { to: from, frame: Frame::SessionIs { shard, client_id, last } });
             }
             Frame::Confirmed { to, upto, .. } => lead.on_confirmed(to, upto, machine, now, out),
+            Frame::Returned { place, wall: theirs, message, targets, .. } => {
+                let message = moved(message, theirs, time);
+                lead.on_returned(place, &message, targets, machine, (time, now));
+            }
+            Frame::Recalled { session, .. } => lead.on_recalled(from, session),
+            Frame::Gone { session } => lead.on_gone(from, session),
             _ => {}
         }
     }

@@ -149,7 +149,7 @@ impl Replica {
         }
         let time = self.time(gateway.now(), gateway.wall());
         if let Some(lead) = self.lead.as_mut().filter(|lead| lead.serves()) {
-            lead.push_all(&self.machine, time, around, out);
+            lead.push_all(&self.machine, (time, gateway.now()), around, out);
         }
         // All that was handed out is applied.
         if self.group.wants_machine() {

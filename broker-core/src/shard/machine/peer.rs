@@ -22,7 +22,7 @@ impl Machine {
             PeerOp::Bind { attachment, client_id, window, gateway } => {
                 self.bind(*attachment, client_id, *window, *gateway, effects);
             }
-            PeerOp::Unbind { attachment, sent } => self.unbind(*attachment, *sent),
+            PeerOp::Unbind { attachment, sent } => self.unbind(*attachment, *sent, effects),
             PeerOp::Route { attachment, filter, subscription, existed } => {
                 self.route(attachment.incarnation, filter, *subscription, *existed, effects);
             }
@@ -45,20 +45,27 @@ impl Machine {
         let held = self.participants.entry(attachment.incarnation).or_insert_with(new);
         held.epoch = held.epoch.max(attachment.epoch);
         held.span = send_span(window, self.placement.shards());
-        held.bound = gateway.map(|gateway| Bound { epoch: attachment.epoch, gateway });
-        if held.bound.is_some() {
+        let bound = gateway.map(|gateway| Bound { epoch: attachment.epoch, gateway });
+        let earlier = std::mem::replace(&mut held.bound, bound);
+        if let Some(Bound { epoch, gateway }) = earlier.filter(|earlier| earlier.epoch != attachment.epoch) {
+            let session = Attachment { incarnation: attachment.incarnation, epoch };
+            effects.push(Effect::Unbound { session, gateway });
+        }
+        if bound.is_some() {
             effects.push(Effect::Bound(attachment));
         }
     }
 
     /// The connection is gone. Only the session's shard says so, also when its gateway is lost: it alone knows the order of
     /// attaches and losses, and here a `Bind` may come late.
-    fn unbind(&mut self, attachment: Attachment, sent: Sent) {
+    fn unbind(&mut self, attachment: Attachment, sent: Sent, effects: &mut Vec<Effect>) {
         let Some(held) = self.participants.get_mut(&attachment.incarnation) else { return };
         if !held.is_bound(attachment) {
             return;
         }
-        held.bound = None;
+        if let Some(Bound { gateway, .. }) = held.bound.take() {
+            effects.push(Effect::Unbound { session: attachment, gateway });
+        }
         match sent {
             Sent::Nothing => {}
             Sent::Below(position) => held.queue.mark_sent(position),

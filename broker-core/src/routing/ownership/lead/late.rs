@@ -1,18 +1,19 @@
-//! QoS 0 for a session whose connection this shard has not heard of yet.
+//! QoS 0 for a session whose connection cannot be handed it yet.
 //!
-//! CONNACK waits for the session's shard only. Until the others have applied the attach too, what they have for the session without keeping it on
-//! record has nowhere to go; it is kept for as long as that may take where nothing is at fault.
+//! CONNACK waits for the session's shard only. Until this shard, the topic's, has applied the attach too, and the gateway has asked for the
+//! queue, what there is for the session without a record of it has nowhere to go; it is kept for as long as that may take where nothing is
+//! at fault. What was handed to the connection before, and found it gone, comes back, and goes first.
 
-use super::super::frame::{Addressed, Frame, VolatileTarget};
+use super::super::frame::{Addressed, Frame, Place, VolatileTarget};
 use super::Lead;
-use crate::base::ids::Incarnation;
+use crate::base::ids::{Incarnation, NodeId};
 use crate::base::time::{Duration, Instant, WallTime};
 use crate::message::Message;
-use crate::shard::{Attachment, Machine};
+use crate::shard::{Attachment, GatewayId, Machine};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-/// How long a message is kept.
+/// How long a message is kept, and an answer of an earlier gateway awaited.
 const KEPT: Duration = Duration::from_secs(1);
 /// How many are kept for a session, and how many for all: most sessions without a connection are not about to have one.
 const OF_SESSION_MAX: usize = 256;
@@ -21,6 +22,7 @@ const OF_ALL_MAX: usize = 4_096;
 /// A message that waits.
 #[derive(Debug)]
 struct Waiting {
+    place: Place,
     since: Instant,
     /// The shard time then, to which its expiry refers.
     at: WallTime,
@@ -28,18 +30,38 @@ struct Waiting {
     target: VolatileTarget,
 }
 
+/// A connection that a session had before, and what it was not handed may still come back.
+#[derive(Clone, Copy, Debug)]
+struct Earlier {
+    session: Attachment,
+    node: NodeId,
+    since: Instant,
+}
+
+impl Earlier {
+    fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_since(self.since) < KEPT
+    }
+}
+
 /// Messages that wait for their sessions' connections.
 #[derive(Debug, Default)]
 pub(super) struct Late {
+    /// In the order in which they were to be handed out.
     waiting: BTreeMap<Incarnation, VecDeque<Waiting>>,
     count: usize,
+    /// The connections that sessions had last.
+    left: BTreeMap<Incarnation, Earlier>,
+    /// Those that were asked for what they were not handed. Until they answer, the session's next connection is handed nothing.
+    recalled: BTreeMap<Incarnation, Earlier>,
 }
 
 impl Late {
-    /// Keeps a message, if there is room: nobody was promised it. Of those for one session the newest are kept: they are most likely to have been
+    /// Keeps a message, if there is room: nobody was promised it. Of those for one session the latest are kept: they are most likely to have been
     /// published after its CONNACK.
     pub(super) fn keep(
         &mut self,
+        place: Place,
         message: Rc<Message>,
         target: VolatileTarget,
         (at, now): (WallTime, Instant),
@@ -49,13 +71,64 @@ impl Late {
         }
         let waiting = self.waiting.entry(target.session.incarnation).or_default();
         if waiting.len() >= OF_SESSION_MAX || (self.count >= OF_ALL_MAX && !waiting.is_empty()) {
+            if waiting.front().is_some_and(|first| place < first.place) {
+                return;
+            }
             waiting.pop_front();
             self.count -= 1;
         }
         if self.count < OF_ALL_MAX {
-            waiting.push_back(Waiting { since: now, at, message, target });
+            let before = waiting.partition_point(|other| other.place < place);
+            waiting.insert(before, Waiting { place, since: now, at, message, target });
             self.count += 1;
         }
+    }
+
+    /// A connection may not be handed the session's messages any more. One that was itself handed none, because an earlier one was not done with, leaves
+    /// nothing behind.
+    pub(super) fn note_left(&mut self, session: Attachment, gateway: GatewayId, now: Instant) {
+        if !self.recalled.contains_key(&session.incarnation) {
+            let earlier = Earlier { session, node: gateway.node, since: now };
+            self.left.insert(session.incarnation, earlier);
+        }
+    }
+
+    /// Whether what comes back from this connection goes before everything that a later one was handed.
+    fn is_in_time(&self, session: Attachment, bound: Option<Attachment>) -> bool {
+        let of = |earlier: &Earlier| earlier.session == session;
+        match self.recalled.get(&session.incarnation) {
+            Some(recalled) => of(recalled),
+            None => bound == Some(session) || self.left.get(&session.incarnation).is_some_and(of),
+        }
+    }
+
+    /// Whether the session's connection is to be handed nothing yet, as more may come back that goes first.
+    pub(super) fn is_recalling(&self, session: Incarnation) -> bool {
+        self.recalled.contains_key(&session)
+    }
+
+    /// The session has a connection: the one before it, if it is to be asked what it was not handed.
+    fn recall(&mut self, session: Incarnation, now: Instant) -> Option<Earlier> {
+        let earlier = self.left.remove(&session).filter(|earlier| earlier.is_recent(now))?;
+        self.recalled.insert(session, Earlier { since: now, ..earlier });
+        Some(earlier)
+    }
+
+    /// An earlier connection's gateway has given back everything. True if that was awaited.
+    fn on_recalled(&mut self, node: NodeId, session: Attachment) -> bool {
+        let awaited = |earlier: &Earlier| earlier.node == node && earlier.session == session;
+        let done = self.recalled.get(&session.incarnation).is_some_and(awaited);
+        done && self.recalled.remove(&session.incarnation).is_some()
+    }
+
+    /// The sessions for which nothing is awaited any more, as the gateway cannot be reached.
+    pub(super) fn on_peer_down(&mut self, peer: NodeId) -> Vec<Incarnation> {
+        self.left.retain(|_, earlier| earlier.node != peer);
+        self.give_up(|earlier| earlier.node == peer)
+    }
+
+    fn give_up(&mut self, which: impl Fn(&Earlier) -> bool) -> Vec<Incarnation> {
+        self.recalled.extract_if(.., |_, earlier| which(earlier)).map(|(session, _)| session).collect()
     }
 
     fn take(&mut self, session: Incarnation, now: Instant) -> impl Iterator<Item = Waiting> + use<> {
@@ -64,8 +137,14 @@ impl Late {
         waiting.into_iter().filter(move |waiting| now.saturating_since(waiting.since) < KEPT)
     }
 
-    /// Forgets what was not asked for in time.
-    pub(super) fn forget_old(&mut self, now: Instant) {
+    /// Time has passed: forgets what was not asked for in time. Gives the sessions for which nothing is awaited any more.
+    pub(super) fn on_timer(&mut self, now: Instant) -> Vec<Incarnation> {
+        self.forget_old(now);
+        self.left.retain(|_, earlier| earlier.is_recent(now));
+        self.give_up(|earlier| !earlier.is_recent(now))
+    }
+
+    fn forget_old(&mut self, now: Instant) {
         let young = |waiting: &Waiting| now.saturating_since(waiting.since) < KEPT;
         self.waiting.values_mut().for_each(|waiting| waiting.retain(young));
         self.waiting.retain(|_, waiting| !waiting.is_empty());
@@ -74,22 +153,57 @@ impl Late {
 }
 
 impl Lead {
-    /// A session has a connection, as far as this shard is concerned: hands on what waits for it.
+    /// A session has a connection, as far as this shard is concerned, and its gateway knows that: hands on what waits for it. If an earlier connection
+    /// may not have been handed everything, its gateway is asked first.
     pub(super) fn push_late(
         &mut self,
-        attachment: Attachment,
-        machine: &Machine,
+        session: Attachment,
+        to: NodeId,
         now: Instant,
         out: &mut Vec<Addressed>,
     ) {
-        let Some(bound) = machine.participant(attachment.incarnation).and_then(|held| held.bound) else {
+        let (shard, incarnation) = (self.shard, session.incarnation);
+        if self.late.is_recalling(incarnation) {
             return;
-        };
-        for Waiting { since, at, message, target } in self.late.take(attachment.incarnation, now) {
-            let targets = vec![VolatileTarget { session: attachment, ..target }];
-            let (shard, wall) = (self.shard, at + now.saturating_since(since));
-            let frame = Frame::VolatilePush { shard, wall, message, live: false, targets };
-            out.push(Addressed { to: bound.gateway.node, frame });
+        }
+        if let Some(Earlier { session, node, .. }) = self.late.recall(incarnation, now) {
+            out.push(Addressed { to: node, frame: Frame::Recall { shard, session } });
+            return;
+        }
+        for Waiting { place, since, at, message, target } in self.late.take(incarnation, now) {
+            let targets = vec![VolatileTarget { session, ..target }];
+            let wall = at + now.saturating_since(since);
+            let frame = Frame::VolatilePush { shard, place, wall, message, live: false, targets };
+            out.push(Addressed { to, frame });
+        }
+    }
+
+    /// A gateway did not have the connections any more that these messages were for.
+    pub(in crate::routing::ownership) fn on_returned(
+        &mut self,
+        place: Place,
+        message: &Rc<Message>,
+        targets: Vec<VolatileTarget>,
+        machine: &Machine,
+        (time, now): (WallTime, Instant),
+    ) {
+        if place.term != self.term.0 {
+            return;
+        }
+        for target in targets {
+            let session = target.session;
+            let Some(held) = machine.participant(session.incarnation) else { continue };
+            let bound = held.bound.map(|bound| Attachment { epoch: bound.epoch, ..session });
+            if self.late.is_in_time(session, bound) {
+                self.late.keep(place, message.clone(), target, (time, now));
+            }
+        }
+    }
+
+    /// A gateway has given back all that this connection was not handed.
+    pub(in crate::routing::ownership) fn on_recalled(&mut self, from: NodeId, session: Attachment) {
+        if self.late.on_recalled(from, session) {
+            self.ready.insert(session.incarnation);
         }
     }
 }

@@ -3,10 +3,11 @@
 mod late;
 mod outbox;
 mod push;
+mod takeover;
 mod volatile;
 mod watch;
 
-use super::frame::{Addressed, Frame, VolatileTarget};
+use super::frame::{Addressed, Frame};
 use super::replica::propose;
 use crate::base::ids::{Incarnation, NodeId, ShardId, Term};
 use crate::base::time::{Instant, WallTime};
@@ -15,11 +16,12 @@ use crate::message::Message;
 use crate::replication::raft::RaftGroup;
 use crate::session::Gateway;
 use crate::shard::machine::due::RETIRED_KEPT;
-use crate::shard::{Attachment, Authors, Effect, Entry, GatewayId, Machine, Op, Producer, Stamp, Verdict};
+use crate::shard::{Authors, Effect, Entry, GatewayId, Machine, Op, Producer, Stamp, Verdict};
 use late::Late;
 use push::{Feed, HubFeed};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use takeover::Takeovers;
 
 /// What a leader knows of the rest of the cluster.
 pub(super) struct Surroundings<'a> {
@@ -67,7 +69,10 @@ pub(super) struct Lead {
     rotation: u64,
     /// Who has published QoS 0 without RETAIN lately, which is on no record.
     authors: Authors,
-    /// QoS 0 for sessions that have no connection yet, as far as this shard knows.
+    takeovers: Takeovers,
+    /// How many QoS 0 messages it has handed out, or kept.
+    handed_out: u64,
+    /// QoS 0 for sessions whose connection cannot be handed it yet.
     late: Late,
 }
 
@@ -96,6 +101,8 @@ impl Lead {
             tick_proposed: false,
             rotation: 0,
             authors: Authors::default(),
+            takeovers: Takeovers::default(),
+            handed_out: 0,
             late: Late::default(),
         }
     }
@@ -122,6 +129,8 @@ impl Lead {
     pub(super) fn on_peer_down(&mut self, peer: NodeId) {
         self.feeds.retain(|_, feed| feed.to != peer);
         self.hub_feeds.retain(|_, feed| feed.to != peer);
+        self.ready.extend(self.late.on_peer_down(peer));
+        self.takeovers.on_peer_down(peer);
     }
 
     /// Somebody leads `shard` now: what it has not confirmed is sent again.
@@ -185,25 +194,32 @@ impl Lead {
             Op::Progress { session, .. } => drop(self.ready.insert(session.incarnation)),
             _ => {}
         }
+        let by = match entry.stamp {
+            Some(Stamp { producer: Producer::Gateway(from), sequence, .. }) => Some((from, sequence)),
+            Some(Stamp { producer: Producer::Shard(_), .. }) | None => None,
+        };
         // A connection that lost its session goes before the one that has it now is told.
-        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Evicted { .. })) {
+        let waits = self.evict(effects, by, around, gateway.now(), out);
+        let again = self.is_late(entry) || term != self.term;
+        if again {
+            // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
+            effects.retain(|effect| !matches!(effect, Effect::Live { .. } | Effect::Volatile { .. }));
+        }
+        // What fell due before the entry, who hears by the entry has as retained.
+        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Live { .. })) {
             self.carry_out(effect, machine, gateway, out);
         }
         match entry.stamp {
             Some(Stamp { producer: Producer::Gateway(from), sequence, .. }) => {
-                self.answer(from, sequence, verdict, machine, out);
+                if !waits {
+                    self.answer(from, sequence, verdict, machine, out);
+                }
             }
             Some(Stamp { producer: Producer::Shard(from), .. }) => self.confirm(from, machine, out),
             None => {}
         }
-        let late = self.is_late(entry);
         for effect in effects.drain(..) {
-            // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
-            let again = (late || term != self.term)
-                && matches!(effect, Effect::Live { .. } | Effect::Volatile { .. });
-            if !again {
-                self.carry_out(effect, machine, gateway, out);
-            }
+            self.carry_out(effect, machine, gateway, out);
         }
     }
 
@@ -260,31 +276,18 @@ impl Lead {
             // Of QoS 1 and 2 nobody is named: those are in the queues.
             Effect::Live { message, hearers } => self.push_live(&message, &hearers, machine.time(), out),
             Effect::Ready(session) => drop(self.ready.insert(session)),
-            Effect::Bound(attachment) => {
-                self.ready.insert(attachment.incarnation);
-                self.push_late(attachment, machine, gateway.now(), out);
-            }
+            Effect::Bound(session) => drop(self.ready.insert(session.incarnation)),
+            Effect::Unbound { session, gateway: left } => self.late.note_left(session, left, gateway.now()),
             Effect::HubReady(hub) => drop(self.hubs_ready.insert(hub)),
             Effect::Forward { to } => drop(self.outbox_ready.insert(to)),
             Effect::Volatile { session, message, retain, subscription_ids } => {
-                let Some(held) = machine.participant(session) else { return };
-                let epoch = held.bound.map_or(held.epoch, |bound| bound.epoch);
-                let session = Attachment { incarnation: session, epoch };
-                let target = VolatileTarget { session, retain, subscription_ids };
-                let Some(bound) = held.bound else {
-                    return self.late.keep(message, target, (machine.time(), gateway.now()));
-                };
-                let (shard, wall, targets) = (self.shard, machine.time(), vec![target]);
-                let frame = Frame::VolatilePush { shard, wall, message, live: false, targets };
-                out.push(Addressed { to: bound.gateway.node, frame });
-            }
-            Effect::Evicted { session, gateway } => {
-                out.push(Addressed { to: gateway.node, frame: Frame::Evicted { session } });
+                let target = (session, retain, subscription_ids);
+                self.push_volatile(target, message, machine, gateway.now(), out);
             }
             Effect::Ended { client_id, why, .. } => gateway.event(Event::SessionEnded { client_id, why }),
             Effect::WillSent { client_id } => gateway.event(Event::WillSent { client_id }),
-            // Every replica tells.
-            Effect::Dropped { .. } => {}
+            // Every replica tells of what was dropped, and who is evicted was told first.
+            Effect::Dropped { .. } | Effect::Evicted { .. } => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::frame::{Addressed, Frame, HubItem};
 use super::{Lead, Surroundings};
 use crate::base::ids::{Incarnation, NodeId, Position};
-use crate::base::time::WallTime;
+use crate::base::time::{Instant, WallTime};
 use crate::session::mirror::Pushed;
 use crate::shard::machine::read::Pending;
 use crate::shard::{Attachment, GatewayId, Machine};
@@ -59,16 +59,17 @@ impl Lead {
         self.hubs_ready.insert(gateway);
     }
 
-    /// Pushes what is new in queues and outboxes.
+    /// Pushes what is new in queues and outboxes, and answers what waited.
     pub(in crate::routing::ownership) fn push_all(
         &mut self,
         machine: &Machine,
-        time: WallTime,
+        (time, now): (WallTime, Instant),
         around: &Surroundings<'_>,
         out: &mut Vec<Addressed>,
     ) {
+        self.answer_takeovers(machine, out);
         for session in std::mem::take(&mut self.ready) {
-            self.push_feed(session, machine, time, out);
+            self.push_feed(session, machine, (time, now), out);
         }
         for gateway in std::mem::take(&mut self.hubs_ready) {
             self.push_hub(gateway, machine, time, out);
@@ -82,7 +83,7 @@ impl Lead {
         &mut self,
         session: Incarnation,
         machine: &Machine,
-        time: WallTime,
+        (time, now): (WallTime, Instant),
         out: &mut Vec<Addressed>,
     ) {
         let Some(feed) = self.feeds.get_mut(&session) else { return };
@@ -125,6 +126,7 @@ impl Lead {
             out.push(Addressed { to, frame: Frame::Push { shard, session, wall: time, first, end, items } });
         }
         feed.next = Some(next);
+        self.push_late(session, to, now, out);
     }
 
     pub(super) fn push_hub(

@@ -60,7 +60,8 @@ impl Lead {
         time: WallTime,
         now: Instant,
     ) {
-        self.late.forget_old(now);
+        self.ready.extend(self.late.on_timer(now));
+        self.takeovers.on_timer(now);
         let due = machine.next_due().is_some_and(|at| at <= time);
         for to in machine.outbox_shards() {
             let moved = *self.outbox_moved.entry(to).or_insert(now);
