@@ -84,11 +84,13 @@ fn absent(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
             if !sub.matches(&name) || !may_receive(model, life, topic) {
                 continue;
             }
-            let Some(write) = surely_held(writes, sub.requested, answered) else { continue };
+            let Some((write, later)) = surely_held(writes, sub.requested, answered) else { continue };
             if is_kept_back(model, life, sub, write) {
                 continue;
             }
-            let exact = write.qos.min(granted) != Qos::AtMostOnce && life.at_rest;
+            // Any of those that came later may have been the one to give.
+            let qos = later.iter().map(|later| later.qos).fold(write.qos.min(granted), Qos::min);
+            let exact = qos != Qos::AtMostOnce && life.at_rest;
             if !exact && !calm_around(model, life, sub, answered) {
                 continue;
             }
@@ -126,14 +128,15 @@ fn is_kept_back(model: &Model<'_>, life: &Life<'_>, sub: &Sub<'_>, write: &Write
     sub.options.no_local && write.sent.iter().any(|(_, conn)| own(conn))
 }
 
-/// A write that was surely done before `asked`, if every other write that may have come after it and before `answered`
-/// also leaves a message, for ever.
-fn surely_held(writes: &[Write], asked: Place, answered: Place) -> Option<&Write> {
+/// A write that was surely done before `asked`, and those that may have come after it and before `answered`, if every one of them also leaves a
+/// message, for ever.
+fn surely_held(writes: &[Write], asked: Place, answered: Place) -> Option<(&Write, Vec<&Write>)> {
     let leaves = |write: &Write| write.tag.is_some() && write.expiry_s.is_none();
     let done = writes.iter().rev().filter(|write| leaves(write) && write.surely_done(asked));
-    done.into_iter().find(|write| {
-        let others = writes.iter().filter(|other| !other.surely_before(write) && other.first() < answered);
-        others.into_iter().all(leaves)
+    done.into_iter().find_map(|write| {
+        let later: Vec<&Write> =
+            writes.iter().filter(|other| !other.surely_before(write) && other.first() < answered).collect();
+        later.iter().all(|other| leaves(other)).then_some((write, later))
     })
 }
 

@@ -175,3 +175,28 @@ fn no_local_keeps_a_sessions_own_retained_message_from_it() {
     tale.ends();
     tale.holds(&[27, 28]);
 }
+
+#[test]
+fn qos_0_that_may_be_the_retained_message_may_be_lost_with_the_connection() {
+    for later in [QOS1, QOS0] {
+        let mut tale = Tale::new();
+        let (alice, carol) = (tale.durable("alice"), tale.durable("carol"));
+        let bob = tale.durable("bob");
+        tale.retains(alice, "t");
+        let id = if later == QOS0 { 0 } else { 7 };
+        let publish = Publish { topic: "t".into(), qos: later, id, retain: true, ..Publish::default() };
+        let tag = tale.publishes_with(carol, publish);
+        if later == QOS1 {
+            tale.acknowledged(carol, tag);
+        }
+        tale.subscribes(bob, "t", QOS1);
+        tale.leaves(bob, 0);
+        tale.join(bob);
+        tale.ends();
+        if later == QOS1 {
+            tale.violation(27);
+        } else {
+            tale.holds(&[27]);
+        }
+    }
+}

@@ -102,8 +102,12 @@ impl Late {
         }
     }
 
-    /// Whether the session's connection is to be handed nothing yet, as more may come back that goes first.
-    pub(super) fn is_recalling(&self, session: Incarnation) -> bool {
+    /// Whether the session's connection is to be handed nothing directly: something waits, or may come back, that goes first.
+    pub(super) fn goes_first(&self, session: Incarnation) -> bool {
+        self.waiting.contains_key(&session) || self.left.contains_key(&session) || self.is_recalling(session)
+    }
+
+    fn is_recalling(&self, session: Incarnation) -> bool {
         self.recalled.contains_key(&session)
     }
 
@@ -207,3 +211,6 @@ impl Lead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

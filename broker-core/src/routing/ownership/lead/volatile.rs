@@ -50,7 +50,7 @@ impl Lead {
         let Some((session, to)) = reached(session, machine, &self.feeds) else { return };
         let place = self.next_place();
         let target = VolatileTarget { session, retain, subscription_ids };
-        match to.filter(|_| !self.late.is_recalling(session.incarnation)) {
+        match to.filter(|_| !self.late.goes_first(session.incarnation)) {
             Some(to) => {
                 let (shard, wall, targets) = (self.shard, machine.time(), vec![target]);
                 let frame = Frame::VolatilePush { shard, place, wall, message, live: false, targets };
@@ -83,7 +83,7 @@ impl Lead {
             let Effect::Volatile { session, retain, subscription_ids, .. } = effect else { return };
             let Some((session, to)) = reached(session, machine, feeds) else { return };
             let target = VolatileTarget { session, retain, subscription_ids };
-            match to.filter(|_| !late.is_recalling(session.incarnation)) {
+            match to.filter(|_| !late.goes_first(session.incarnation)) {
                 Some(to) => nodes.entry(to).or_default().1.push(target),
                 None => late.keep(place, message.clone(), target, (time, now)),
             }
