@@ -15,3 +15,7 @@ pub mod regressions;
 pub mod situations;
 pub mod stories;
 pub mod trial;
+
+/// A scenario is a few million small allocations that live in one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
