@@ -118,6 +118,11 @@ impl<O, T> Upstream<O, T> {
         Some((ticket, Committed(())))
     }
 
+    /// Of the requests that are not answered.
+    pub fn tickets(&self) -> impl Iterator<Item = &T> {
+        self.unanswered.iter().filter_map(|one| one.ticket.as_ref())
+    }
+
     /// All below have been answered.
     pub fn answered(&self) -> Sequence {
         self.unanswered.front().map_or(self.next, |one| one.sequence)

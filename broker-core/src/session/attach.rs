@@ -6,7 +6,7 @@ use super::gateway::{Attaching, Conn, Gateway, State};
 use super::link::{ClientLimits, Link};
 use super::pause::Pause;
 use super::window::Window;
-use crate::base::ids::{ConnId, Position, ShardId};
+use crate::base::ids::{ConnId, Incarnation, Position, ShardId};
 use crate::base::time::Duration;
 use crate::codec::ReasonCode;
 use crate::codec::packet::{ConnAck, Packet, Version};
@@ -176,19 +176,28 @@ impl Gateway {
         if self.attaching.contains_key(client_id) {
             return;
         }
-        let Some(&id) = self.clients.get(client_id) else { return };
+        if let Some(&id) = self.clients.get(client_id)
+            && self.conns.get(&id).is_some_and(|conn| matches!(conn.state, State::Frozen(_)))
+        {
+            self.close_for_another(id);
+        }
+    }
+
+    /// The client of a session is about to be attached anew, here or elsewhere: the connection that it has now ends first. \[MQTT-3.1.4-3\]
+    pub fn give_way(&mut self, session: Incarnation) {
+        if let Some(&id) = self.attached.get(&session) {
+            self.close_for_another(id);
+        }
+    }
+
+    fn close_for_another(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
+        // What it leaves behind is proposed as of any connection that is closed.
         match std::mem::replace(&mut conn.state, State::Closing) {
-            State::Frozen(link) => {
-                conn.state = State::Open(link);
-                self.close(
-                    id,
-                    ReasonCode::SessionTakenOver,
-                    "another connection used this client identifier",
-                );
-            }
+            State::Frozen(link) => conn.state = State::Open(link),
             other => conn.state = other,
         }
+        self.close(id, ReasonCode::SessionTakenOver, "another connection uses this client identifier");
     }
 
     /// Another connection took the session over: this one ends, and its session is not its to detach. \[MQTT-3.1.4-3\]

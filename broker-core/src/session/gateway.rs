@@ -249,15 +249,11 @@ impl Gateway {
         self.timers.clear(TimerKind::ConnectTimeout(id));
         self.timers.clear(TimerKind::KeepAlive(id));
         let client_id = match conn.state {
-            State::Open(link) => {
+            // Also if the attach that takes its session over is on its way: its client may give up.
+            State::Open(link) | State::Frozen(link) => {
                 let client_id = link.client_id.clone();
                 self.detach(id, *link, None, None, false);
                 Some(client_id)
-            }
-            // The attach that took its session over is on its way.
-            State::Frozen(link) => {
-                self.leave(id, &link);
-                Some(link.client_id)
             }
             State::Authenticating(connect) => Some(connect.client_id),
             // Its attach will still be committed: `confirm_attach` then finds no connection, and detaches.

@@ -127,7 +127,7 @@ impl Edge {
                 Verdict::AttachedSince { last } => self.attach(receipt, attach, last, gateway),
                 verdict => self.on_attached(receipt, committed, &verdict, gateway, out),
             },
-            Ticket::Detach { receipt } => {
+            Ticket::Detach { receipt, .. } => {
                 if let Some(receipt) = receipt {
                     gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));
                 }
@@ -434,7 +434,7 @@ impl Edge {
         for ticket in self.stream(shard).begin_anew() {
             match ticket {
                 Ticket::Silent => {}
-                Ticket::Attach { receipt, .. } | Ticket::Detach { receipt: Some(receipt) } => {
+                Ticket::Attach { receipt, .. } | Ticket::Detach { receipt: Some(receipt), .. } => {
                     lost.insert(receipt.conn());
                 }
                 Ticket::Publish { conn, .. } | Ticket::Touch { conn, .. } => {
@@ -442,7 +442,7 @@ impl Edge {
                 }
                 Ticket::Part { gather, .. } => lost.extend(self.gathers.give_up(gather)),
                 Ticket::Progress { session, .. } => lost.extend(self.conns.get(&session.incarnation)),
-                Ticket::Detach { receipt: None } => {}
+                Ticket::Detach { receipt: None, .. } => {}
             }
         }
         for conn in lost {

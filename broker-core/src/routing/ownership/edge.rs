@@ -5,6 +5,7 @@ use super::client::{ClientState, Held};
 use super::frame::{Addressed, Frame};
 use super::gather::{Gather, Gathers, Part};
 use super::stream::{Stream, Ticket};
+use super::yielding::Yielding;
 use crate::base::ids::{ConnId, Incarnation, NodeId, PacketId, ShardId};
 use crate::base::time::Instant;
 use crate::cluster::Placement;
@@ -32,6 +33,8 @@ pub(super) struct Edge {
     next_tag: u64,
     /// Connections whose attach is not asked for yet.
     pub(super) arriving: BTreeMap<ConnId, Arriving>,
+    /// Connections that have ended for another one of their clients, while that is not told.
+    pub(super) yielding: Vec<Yielding>,
     /// Whether its life is on record: before, it asks for nothing.
     pub(super) alive: bool,
 }
@@ -49,6 +52,7 @@ impl Edge {
             gathers: Gathers::default(),
             next_tag: 0,
             arriving: BTreeMap::new(),
+            yielding: Vec::new(),
             alive: false,
         }
     }
@@ -112,7 +116,12 @@ impl Edge {
     fn on_detach(&mut self, receipt: Option<Receipt>, detach: Detach, now: Instant) {
         let session = detach.session;
         self.forget_client(session, now);
-        self.request(session.incarnation.shard(), Op::Detach(detach), Ticket::Detach { receipt }, now);
+        self.request(
+            session.incarnation.shard(),
+            Op::Detach(detach),
+            Ticket::Detach { session, receipt },
+            now,
+        );
     }
 
     /// The connection that had this attachment is gone: what was heard for it alone is not heard any more.

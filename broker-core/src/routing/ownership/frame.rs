@@ -78,7 +78,7 @@ pub(super) enum Frame {
     Confirmed { from: ShardId, to: ShardId, upto: u64 },
     /// A gateway asks what the session of a client was attached as last.
     AskSession { shard: ShardId, client_id: ByteString },
-    /// The answer. It may be old: the attach is decided by the shard.
+    /// The answer, when no connection has it any more that could be asked to end. It may be old: the attach is decided by the shard.
     SessionIs { shard: ShardId, client_id: ByteString, last: Option<Attachment> },
     /// What the sender knows of the cluster.
     Directory(Box<Directory>),
@@ -100,8 +100,10 @@ pub(super) enum Frame {
     Recall { shard: ShardId, session: Attachment },
     /// It has.
     Recalled { shard: ShardId, session: Attachment },
-    /// To who said that it was evicted: the gateway does not have this connection any more.
-    Gone { session: Attachment },
+    /// The client of a session is about to be attached anew: this connection is to end.
+    Yield { session: Attachment },
+    /// It has ended, and what it left behind is on record.
+    Yielded { session: Attachment },
 }
 
 /// Where a message stands among those of QoS 0 that the leader of a shard hands out, in the order of its terms.
@@ -180,7 +182,7 @@ impl Frame {
             | Frame::Renew { shard, .. } => Some(*shard),
             Frame::Forward { to, .. } => Some(*to),
             Frame::Confirmed { from, .. } => Some(*from),
-            Frame::Gone { session } => Some(session.incarnation.shard()),
+            Frame::Yielded { session } => Some(session.incarnation.shard()),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@ mod meta;
 mod replica;
 mod stream;
 mod turn;
+mod yielding;
 
 use crate::base::ids::{Lsn, NodeId, ShardId, WriteId};
 use crate::base::time::{Duration, Instant, WallTime};
@@ -293,6 +294,7 @@ impl Ownership {
             unsaid |= self.advance_meta(gateway, &mut out);
             self.edge.alive = self.log.durable() >= self.life_record;
             self.edge.send_all_requests(gateway.wall(), &mut out);
+            self.edge.tell_yielded(gateway, &mut out);
             let idle = out.is_empty() && self.own.is_empty() && !unsaid;
             self.send(out, gateway);
             while let Some(frame) = self.own.pop_front() {
@@ -400,10 +402,8 @@ impl Ownership {
                 out.push(Addressed { to: from, frame: Frame::Recalled { shard, session } });
             }
             Frame::SessionIs { client_id, last, .. } => self.edge.on_session_is(&client_id, last, gateway),
-            Frame::Evicted { session } => {
-                self.edge.evict(session, gateway);
-                out.push(Addressed { to: from, frame: Frame::Gone { session } });
-            }
+            Frame::Evicted { session } => self.edge.evict(session, gateway),
+            Frame::Yield { session } => self.edge.on_yield(session, from, gateway),
             Frame::Renewed { shard, gateway: whose, at, last } => {
                 self.edge.on_renewed(shard, whose, at, last);
             }
@@ -473,9 +473,8 @@ impl Ownership {
             Frame::Forward { from: shard, sequence, op, .. } => {
                 lead.on_forward(group, machine, from, shard, sequence, op, (time, now), out);
             }
-            Frame::AskSession { shard, client_id } => {
-                let last = machine.last_attachment(&client_id);
-                out.push(Addressed { to: from, frame: Frame::SessionIs { shard, client_id, last } });
+            Frame::AskSession { client_id, .. } => {
+                lead.on_ask_session(from, client_id, machine, &self.linked, now, out);
             }
             Frame::Confirmed { to, upto, .. } => lead.on_confirmed(to, upto, machine, now, out),
             Frame::Returned { place, wall: theirs, message, targets, .. } => {
@@ -483,7 +482,7 @@ impl Ownership {
                 lead.on_returned(place, &message, targets, machine, (time, now));
             }
             Frame::Recalled { session, .. } => lead.on_recalled(from, session),
-            Frame::Gone { session } => lead.on_gone(from, session),
+            Frame::Yielded { session } => lead.on_yielded(from, session),
             _ => {}
         }
     }

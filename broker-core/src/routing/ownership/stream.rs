@@ -18,7 +18,7 @@ pub(super) enum Ticket {
     /// CONNECT.
     Attach { receipt: Receipt, attach: Box<Attach> },
     /// The end of a connection, which its client may wait for.
-    Detach { receipt: Option<Receipt> },
+    Detach { session: Attachment, receipt: Option<Receipt> },
     /// PUBLISH.
     Publish { conn: ConnId, session: Attachment, turn: Option<Turn>, id: Option<PacketId> },
     /// QoS 2 publishes may go to `shard`.

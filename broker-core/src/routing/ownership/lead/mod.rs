@@ -194,12 +194,10 @@ impl Lead {
             Op::Progress { session, .. } => drop(self.ready.insert(session.incarnation)),
             _ => {}
         }
-        let by = match entry.stamp {
-            Some(Stamp { producer: Producer::Gateway(from), sequence, .. }) => Some((from, sequence)),
-            Some(Stamp { producer: Producer::Shard(_), .. }) | None => None,
-        };
         // A connection that lost its session goes before the one that has it now is told.
-        let waits = self.evict(effects, by, around, gateway.now(), out);
+        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Evicted { .. })) {
+            self.carry_out(effect, machine, gateway, out);
+        }
         let again = self.is_late(entry) || term != self.term;
         if again {
             // QoS 0 that an earlier leader may have handed out, or that comes behind what a later connection of its publisher has sent.
@@ -211,9 +209,7 @@ impl Lead {
         }
         match entry.stamp {
             Some(Stamp { producer: Producer::Gateway(from), sequence, .. }) => {
-                if !waits {
-                    self.answer(from, sequence, verdict, machine, out);
-                }
+                self.answer(from, sequence, verdict, machine, out);
             }
             Some(Stamp { producer: Producer::Shard(from), .. }) => self.confirm(from, machine, out),
             None => {}
@@ -284,10 +280,13 @@ impl Lead {
                 let target = (session, retain, subscription_ids);
                 self.push_volatile(target, message, machine, gateway.now(), out);
             }
+            Effect::Evicted { session, gateway } => {
+                out.push(Addressed { to: gateway.node, frame: Frame::Evicted { session } });
+            }
             Effect::Ended { client_id, why, .. } => gateway.event(Event::SessionEnded { client_id, why }),
             Effect::WillSent { client_id } => gateway.event(Event::WillSent { client_id }),
-            // Every replica tells of what was dropped, and who is evicted was told first.
-            Effect::Dropped { .. } | Effect::Evicted { .. } => {}
+            // Every replica tells.
+            Effect::Dropped { .. } => {}
         }
     }
 }

@@ -67,7 +67,7 @@ impl Lead {
         around: &Surroundings<'_>,
         out: &mut Vec<Addressed>,
     ) {
-        self.answer_takeovers(machine, out);
+        self.answer_askers(machine, out);
         for session in std::mem::take(&mut self.ready) {
             self.push_feed(session, machine, (time, now), out);
         }

@@ -1,84 +1,89 @@
-//! A session that is taken over: its earlier connection goes before CONNACK is sent on the later one.
+//! A session that is taken over: its earlier connection ends, with all that it leaves behind on record, before the later one may attach.
 
 use super::super::frame::{Addressed, Frame};
-use super::{Lead, Surroundings};
+use super::Lead;
 use crate::base::ids::NodeId;
 use crate::base::time::{Duration, Instant};
-use crate::shard::{Attachment, Effect, GatewayId, Machine, Producer};
+use crate::shard::{Attachment, Machine};
+use bytestring::ByteString;
 
 /// How long a CONNECT waits for a gateway that says nothing, and to which there is a link.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// An attach whose answer waits until the earlier connection is gone.
+/// A gateway that wants to know what a session was attached as last, and is to be told when that is over.
 #[derive(Debug)]
-struct Taking {
+struct Asking {
+    asker: NodeId,
+    client_id: ByteString,
+    /// The attachment that is to end.
     earlier: Attachment,
+    /// It is here.
     node: NodeId,
     since: Instant,
-    gateway: GatewayId,
-    sequence: u64,
 }
 
-/// The attaches that wait.
+/// The questions that wait.
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
-    waiting: Vec<Taking>,
-    /// Those that wait no more: of this gateway, with this number.
-    over: Vec<(GatewayId, u64)>,
+    waiting: Vec<Asking>,
+    /// Those that wait no more.
+    over: Vec<(NodeId, ByteString)>,
 }
 
 impl Takeovers {
-    fn end(&mut self, which: impl Fn(&Taking) -> bool) {
-        let ended = self.waiting.extract_if(.., |taking| which(taking));
-        self.over.extend(ended.map(|taking| (taking.gateway, taking.sequence)));
+    fn end(&mut self, which: impl Fn(&Asking) -> bool) {
+        let ended = self.waiting.extract_if(.., |asking| which(asking));
+        self.over.extend(ended.map(|asking| (asking.asker, asking.client_id)));
     }
 
-    /// The gateway cannot be reached: it finds out by itself that it has lost its connections.
+    /// A gateway that cannot be reached finds out by itself that it has lost its connections.
     pub(super) fn on_peer_down(&mut self, peer: NodeId) {
-        self.end(|taking| taking.node == peer);
+        self.waiting.retain(|asking| asking.asker != peer);
+        self.end(|asking| asking.node == peer);
     }
 
     /// Time has passed.
     pub(super) fn on_timer(&mut self, now: Instant) {
-        self.end(|taking| now.saturating_since(taking.since) >= PATIENCE);
+        self.end(|asking| now.saturating_since(asking.since) >= PATIENCE);
     }
 }
 
 impl Lead {
-    /// Tells the connections that have lost their sessions. True if the answer to who has them now is to wait until they are gone.
-    pub(super) fn evict(
+    /// A gateway asks what the session of a client was attached as last. While a gateway that can be reached has it, that is asked to end the connection,
+    /// and the answer waits.
+    pub(in crate::routing::ownership) fn on_ask_session(
         &mut self,
-        effects: &mut Vec<Effect>,
-        by: Option<(GatewayId, u64)>,
-        around: &Surroundings<'_>,
+        asker: NodeId,
+        client_id: ByteString,
+        machine: &Machine,
+        linked: &[NodeId],
         now: Instant,
         out: &mut Vec<Addressed>,
-    ) -> bool {
-        let mut waits = false;
-        for effect in effects.extract_if(.., |effect| matches!(effect, Effect::Evicted { .. })) {
-            let Effect::Evicted { session: earlier, gateway: GatewayId { node, .. } } = effect else {
-                continue;
-            };
-            out.push(Addressed { to: node, frame: Frame::Evicted { session: earlier } });
-            if let Some((gateway, sequence)) = by.filter(|_| around.linked.contains(&node)) {
-                self.takeovers.waiting.push(Taking { earlier, node, since: now, gateway, sequence });
-                waits = true;
-            }
+    ) {
+        let record = machine.last_attachment(&client_id).and_then(|last| machine.session(last.incarnation));
+        let attached = record.and_then(|record| Some((record.attachment(), record.gateway?.node)));
+        let Some((earlier, node)) = attached.filter(|(_, node)| linked.contains(node)) else {
+            self.takeovers.over.push((asker, client_id));
+            return;
+        };
+        let mut asked = self.takeovers.waiting.iter();
+        if !asked.any(|asking| asking.asker == asker && asking.earlier == earlier) {
+            out.push(Addressed { to: node, frame: Frame::Yield { session: earlier } });
+            let asking = Asking { asker, client_id, earlier, node, since: now };
+            self.takeovers.waiting.push(asking);
         }
-        waits
     }
 
-    /// A gateway does not have this connection any more.
-    pub(in crate::routing::ownership) fn on_gone(&mut self, from: NodeId, session: Attachment) {
-        self.takeovers.end(|taking| taking.node == from && taking.earlier == session);
+    /// A gateway does not have this connection any more, and what it left behind is on record.
+    pub(in crate::routing::ownership) fn on_yielded(&mut self, from: NodeId, session: Attachment) {
+        self.takeovers.end(|asking| asking.node == from && asking.earlier == session);
     }
 
-    /// Answers the attaches that wait no more.
-    pub(super) fn answer_takeovers(&mut self, machine: &Machine, out: &mut Vec<Addressed>) {
-        for (gateway, sequence) in std::mem::take(&mut self.takeovers.over) {
-            if let Some(kept) = machine.answer(Producer::Gateway(gateway), sequence) {
-                self.answer(gateway, sequence, kept.verdict.clone(), machine, out);
-            }
+    /// Answers the questions that wait no more.
+    pub(super) fn answer_askers(&mut self, machine: &Machine, out: &mut Vec<Addressed>) {
+        for (to, client_id) in std::mem::take(&mut self.takeovers.over) {
+            let last = machine.last_attachment(&client_id);
+            out.push(Addressed { to, frame: Frame::SessionIs { shard: self.shard, client_id, last } });
         }
     }
 }
