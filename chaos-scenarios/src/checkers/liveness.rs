@@ -185,21 +185,26 @@ fn converges(model: &Model<'_>) -> Verdict {
     Verdict::Holds
 }
 
-/// Whether the broker has begun a new session for the client's identifier between the client's last two connections, by a CONNECT whose answer nobody
-/// has seen: the client cannot know that what was open went with the old session, and is told that one is present. \[MQTT-3.1.2-4\]
+/// Whether the broker has begun a new session for the client's identifier between two of the client's connections, by a CONNECT whose answer nobody
+/// has seen: the client cannot know that what was open went with the old session, and is told that one is present, then and whenever it comes
+/// again. \[MQTT-3.1.2-4\]
 fn is_replaced_unseen(model: &Model<'_>, client: ClientNo) -> bool {
-    let mut own =
-        model.conns.values().filter(|conn| conn.client == client && conn.accepted().is_some()).rev();
-    let (Some(last), Some(before)) = (own.next(), own.next()) else { return false };
-    let (Some(from), Some(until)) = (before.accepted(), last.accepted()) else { return false };
+    let own = model.conns.values().filter(|conn| conn.client == client && conn.accepted().is_some());
+    let own: Vec<&Conn<'_>> = own.collect();
+    let mut pairs = own.windows(2).rev().take_while(|pair| pair[1].resumed());
+    pairs.any(|pair| is_replaced_between(model, pair[0], pair[1]))
+}
+
+fn is_replaced_between(model: &Model<'_>, before: &Conn<'_>, after: &Conn<'_>) -> bool {
+    let (Some(from), Some(until)) = (before.accepted(), after.accepted()) else { return false };
     let mut begun = model.history.records[from..until].iter().filter_map(|record| match &record.what {
         What::Broker { event: Event::Connected { conn, session_present: false, .. }, .. } => {
             model.conns.get(conn)
         }
         _ => None,
     });
-    let begun = begun.any(|conn| conn.connack.is_none() && conn.client_id() == last.client_id());
-    last.resumed() && (begun || is_taken_over_unseen(model, before, last))
+    let begun = begun.any(|conn| conn.connack.is_none() && conn.client_id() == after.client_id());
+    begun || is_taken_over_unseen(model, before, after)
 }
 
 /// Whether the session of `before` was taken over before `last` asked for it, which only a CONNECT without an answer can have done, and there was one with

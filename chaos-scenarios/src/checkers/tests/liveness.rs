@@ -47,6 +47,25 @@ fn what_went_with_a_session_that_was_replaced_unseen_is_not_waited_for() {
 }
 
 #[test]
+fn a_session_that_was_replaced_unseen_stays_so_until_the_client_hears_of_it() {
+    for told in [false, true] {
+        let mut tale = Tale::new();
+        tale.starts();
+        let alice = tale.durable("alice");
+        tale.closes(alice, Closer::Client);
+        let conn = tale.call(alice, Connect { clean_start: true, ..tale.connect_of(alice) });
+        let event = Event::Connected { conn, client_id: "alice".into(), protocol: 5, session_present: false };
+        tale.push(What::Broker { node: NodeId(1), event });
+        tale.closes(alice, Closer::Network);
+        tale.join(alice);
+        tale.closes(alice, Closer::Client);
+        tale.join_as(alice, tale.connect_of(alice), !told);
+        tale.ends_with(&[alice]);
+        assert_eq!(tale.verdict(38) == Verdict::Holds, !told, "{:?}", tale.verdict(38));
+    }
+}
+
+#[test]
 fn a_node_that_was_replaced_or_has_left_need_not_come_back() {
     for kind in [
         FaultKind::Replace { old: NodeId(1), new: NodeId(2), lost: true },
