@@ -261,7 +261,7 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
     let (index, commit) = (Index(near(rng)), Index(near(rng)));
     let somewhere = place(near(rng), earlier(rng));
     let committed = place(near(rng), earlier(rng));
-    match rng.below(12) {
+    match rng.below(13) {
         0 | 1 => {
             let entries = (0..rng.below(4)).map(|_| {
                 let term = Term(if rng.chance(3, 4) { term.0 } else { earlier(rng) });
@@ -281,7 +281,8 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
         }
         6 | 7 => Wire::Vote { pre: rng.chance(1, 2), term, granted: rng.chance(3, 4), committed },
         8 => Wire::TakeOver { term },
-        9 | 10 => {
+        9 => Wire::Declined { term },
+        10 | 11 => {
             let base = Base { index, term: Term(earlier(rng)), members: Configuration::of(&members()) };
             let count = u32::try_from(rng.between(1, 2)).expect("a small number");
             let number = u32::try_from(rng.below(3)).expect("a small number");

@@ -3,6 +3,7 @@
 mod late;
 mod outbox;
 mod push;
+mod refused;
 mod volatile;
 mod watch;
 
@@ -69,6 +70,8 @@ pub(super) struct Lead {
     authors: Authors,
     /// QoS 0 for sessions that have no connection yet, as far as this shard knows.
     late: Late,
+    /// Of each gateway the first request that was refused while the lead was being handed over.
+    refused: BTreeMap<GatewayId, u64>,
 }
 
 impl Lead {
@@ -97,6 +100,7 @@ impl Lead {
             rotation: 0,
             authors: Authors::default(),
             late: Late::default(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -151,7 +155,9 @@ impl Lead {
             }
             op => op,
         };
-        self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now);
+        if !self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now) {
+            self.note_refused(group, from, sequence);
+        }
     }
 
     fn propose(&mut self, group: &mut RaftGroup, entry: &Entry, now: Instant) -> bool {
@@ -224,6 +230,11 @@ impl Lead {
         self.serves = true;
         self.since = now;
         self.outbox_ready.extend(machine.outbox_shards());
+        self.announce(around, out);
+    }
+
+    /// Says who leads.
+    fn announce(&self, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
         for member in around.linked {
             out.push(Addressed { to: *member, frame: Frame::Leads { shard: self.shard, term: self.term.0 } });
         }
