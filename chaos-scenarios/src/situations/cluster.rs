@@ -63,9 +63,8 @@ fn leaders_moved(model: &Model<'_>) -> usize {
 /// Hand-overs that began while a publish was under way.
 fn handed_over(model: &Model<'_>) -> usize {
     let records = model.history.records.iter().enumerate();
-    let begun = records.filter(|(_, record)| {
-        matches!(record.what, What::Broker { event: Event::HandingOver { .. }, .. })
-    });
+    let begun = records
+        .filter(|(_, record)| matches!(record.what, What::Broker { event: Event::HandingOver { .. }, .. }));
     begun.filter(|(place, _)| is_under_way(model, *place)).count()
 }
 

@@ -208,7 +208,8 @@ impl RaftGroup {
             Wire::TakeOver { term } => self.take_over(from, term),
             Wire::Declined { term } => self.on_declined(from, term),
             wire => {
-                let message = wire.into_raft(from, self.setup.node).expect("all that is not ours is the crate's");
+                let message =
+                    wire.into_raft(from, self.setup.node).expect("all that is not ours is the crate's");
                 match self.raw.step(message) {
                     // An answer of who was a member when it was asked, and is none.
                     Ok(()) | Err(raft::Error::StepPeerNotFound) => {}
