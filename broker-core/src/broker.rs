@@ -250,7 +250,12 @@ impl Broker for Node {
                     routing.on_change(request, change, &mut self.gateway);
                 }
             }
-            Input::Shutdown => self.gateway.stop(),
+            Input::Shutdown => {
+                self.gateway.stop();
+                if let Routing::Ownership(routing) = &mut self.routing {
+                    routing.stop(self.now);
+                }
+            }
         }
         // Not once a turn: what an input led to goes before what the next one brings, or publishes change their order.
         self.settle();
@@ -267,6 +272,13 @@ impl Broker for Node {
 
     fn deadline(&self) -> Option<(Instant, TimerKind)> {
         self.gateway.deadline()
+    }
+
+    fn may_stop(&self) -> bool {
+        match &self.routing {
+            Routing::Centralized(_) => true,
+            Routing::Ownership(routing) => routing.may_stop(),
+        }
     }
 
     fn directory(&self) -> Option<&Directory> {

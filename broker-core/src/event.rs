@@ -121,6 +121,13 @@ pub enum Event {
         /// In which term.
         term: u64,
     },
+    /// This node, which leads a shard, asks another one to lead it. What is asked of the shard waits until that one does, or until it is clear that it does not.
+    HandingOver {
+        /// Which.
+        shard: ShardId,
+        /// Who is to lead.
+        to: NodeId,
+    },
     /// This node, which leads a shard, has not heard of a gateway for the length of its lease: the shard has dropped it, and detached
     /// its sessions.
     GatewayDropped {

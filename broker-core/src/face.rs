@@ -131,7 +131,8 @@ pub enum Input {
         /// What is wanted.
         change: Change,
     },
-    /// The node is to stop: clients are told and closed (0x8B), what is pending is persisted first.
+    /// The node is to stop: clients are told and closed (0x8B), what is pending is persisted first, and other members of its cluster are asked to lead
+    /// what it leads: it is not to end before [`Broker::may_stop`].
     Shutdown,
 }
 
@@ -223,6 +224,11 @@ pub trait Broker {
     fn drain(&mut self, out: &mut Vec<Output>);
     /// When, and why, it wants [`Input::Wake`].
     fn deadline(&self) -> Option<(Instant, TimerKind)>;
+    /// Whether a node that was told to stop may end as far as other members of its cluster are concerned: they lead what it led, or nobody is there who could,
+    /// or 2 s have passed. It is asked at the end of a turn.
+    fn may_stop(&self) -> bool {
+        true
+    }
     /// The cluster's directory as far as this node knows it; `None` for a node that stands alone.
     fn directory(&self) -> Option<&Directory> {
         None

@@ -78,7 +78,7 @@ fn scenario(seed: u64) -> Scenario {
     scenario.step(When::At(Instant::from_millis(5_000)), subscriber, subscribe);
     let publish = Action::Publish(PublishSpec::new("t", Qos::ExactlyOnce));
     scenario.step(When::At(Instant::from_millis(PUBLISHED_MS)), publisher, publish);
-    scenario.phases = Phases { safety_ms: PUBLISHED_MS + 500, liveness_ms: 1_000 };
+    scenario.phases = Phases { safety_ms: PUBLISHED_MS + 500, liveness_ms: 1_000, ..scenario.phases };
     scenario
 }
 

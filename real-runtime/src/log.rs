@@ -97,6 +97,7 @@ impl EventLog {
             }
             Event::WillSent { client_id } => debug!(client = &**client_id, "will sent"),
             Event::Leading { shard, term } => debug!(shard = shard.0, term, "leading"),
+            Event::HandingOver { shard, to } => debug!(shard = shard.0, to = to.0, "handing over"),
             Event::LeaderKnown { shard, leader, term } => {
                 debug!(shard = shard.0, leader = leader.0, term, "leader known");
             }

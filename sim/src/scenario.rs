@@ -14,12 +14,13 @@ pub use step::{Action, Milestone, Misdeed, PublishSpec, Step, StepId, When};
 
 use crate::history::ClientNo;
 use broker_core::auth;
-use broker_core::cluster::Member;
+use broker_core::cluster::{Directory, Member};
 use broker_core::face::{ClusterSetup, Durability};
-use broker_core::ids::NodeId;
+use broker_core::ids::{NodeId, ShardId};
 use broker_core::limits::Limits;
 use broker_core::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// All a run depends on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -140,11 +141,14 @@ pub struct Phases {
     /// The longest time after the heal until nothing may be stuck, in milliseconds. The run ends earlier if all clients
     /// have come to rest.
     pub liveness_ms: u64,
+    /// Whether it does not end early before every shard is led by the member that should lead it, by [`Scenario::leaders`].
+    #[serde(default)]
+    pub until_led: bool,
 }
 
 impl Default for Phases {
     fn default() -> Self {
-        Phases { safety_ms: 5_000, liveness_ms: 10_000 }
+        Phases { safety_ms: 5_000, liveness_ms: 10_000, until_led: false }
     }
 }
 
@@ -233,6 +237,16 @@ impl Scenario {
                 Some(ClusterSetup { founders, shards, replicas })
             }
         }
+    }
+
+    /// Who should lead each group of a cluster, the one that keeps the directory among them, as long as its members are those with which it was founded. None
+    /// on a node alone.
+    pub fn leaders(&self) -> BTreeMap<ShardId, NodeId> {
+        let founder = self.topology.nodes.iter().find(|spec| !spec.joins);
+        let setup = founder.and_then(|spec| self.cluster_setup(spec));
+        setup.map_or_else(BTreeMap::new, |ClusterSetup { founders, shards, replicas }| {
+            Directory::found(shards, replicas, founders).leaders()
+        })
     }
 
     /// How many shards hold the sessions and messages: 1 on a node alone.

@@ -4,9 +4,11 @@ use super::{Because, CONVERGES, Checker, Verdict};
 use crate::model::{Conn, Model, Place, Window};
 use broker_core::auth::Action;
 use broker_core::event::Event;
+use broker_core::ids::{NodeId, ShardId};
 use broker_core::time::{Duration, Instant};
 use sim::history::{ClientNo, Closer, NodeDown, What};
 use sim::scenario::{Direction, FaultKind};
+use std::collections::BTreeMap;
 
 pub(super) const KEEP_ALIVE: Checker = Checker {
     number: 37,
@@ -19,7 +21,7 @@ pub(super) const KEEP_ALIVE: Checker = Checker {
 pub(super) const CONVERGES_CHECKER: Checker = Checker {
     number: CONVERGES,
     name: "Converges",
-    statement: "after everything heals every node serves, every client that retries is served, and nothing is left open",
+    statement: "after everything heals every node serves, every client that retries is served, nothing is left open, and leadership is where it should be (in stories that wait for that)",
     clause: "ours",
     check: converges,
 };
@@ -182,7 +184,29 @@ fn converges(model: &Model<'_>) -> Verdict {
         because.client = Some(conn.client);
         return Verdict::Violated(because);
     }
-    Verdict::Holds
+    Verdict::first(misled(model, end))
+}
+
+/// A shard that somebody leads who should not, at the end of a run that waited for that.
+fn misled(model: &Model<'_>, end: Place) -> Option<Because> {
+    if !model.scenario.phases.until_led {
+        return None;
+    }
+    let mut leaders: BTreeMap<ShardId, (Place, NodeId)> = BTreeMap::new();
+    for (place, record) in model.history.records.iter().enumerate() {
+        if let What::Broker { node, event: Event::Leading { shard, .. } } = &record.what {
+            leaders.insert(*shard, (place, *node));
+        }
+    }
+    let wrong = |(shard, wanted): (ShardId, NodeId)| {
+        let led = leaders.get(&shard);
+        let who = led.map_or("nobody".to_owned(), |(_, node)| format!("node {node}"));
+        let what =
+            format!("when the time was up {who} led shard {shard}, which node {wanted} should have led");
+        let wrong = led.is_none_or(|(_, node)| *node != wanted);
+        wrong.then(|| Because::at(model, end, what).after(led.map(|(place, _)| *place)))
+    };
+    model.scenario.leaders().into_iter().find_map(wrong)
 }
 
 /// Whether the broker has begun a new session for the client's identifier between two of the client's connections, by a CONNECT whose answer nobody

@@ -61,7 +61,11 @@ pub fn swarm() -> impl Strategy<Value = Scenario> {
                     scenario.topology.nodes = vec![node];
                     scenario.topology.latency_us = latency_us;
                     scenario.clients = clients;
-                    scenario.phases = Phases { safety_ms: SAFETY_MS, liveness_ms: liveness_ms(latency_us) };
+                    scenario.phases = Phases {
+                        safety_ms: SAFETY_MS,
+                        liveness_ms: liveness_ms(latency_us),
+                        ..scenario.phases
+                    };
                     let numbered = kinds
                         .into_iter()
                         .flatten()

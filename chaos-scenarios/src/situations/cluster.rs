@@ -15,6 +15,8 @@ const LEASE: Duration = Duration::from_secs(10);
 pub(super) const ALL: &[Situation] = &[
     Situation { name: "leader went down while publishes were not acknowledged", count: leaders_down },
     Situation { name: "leadership moved to another node", count: leaders_moved },
+    Situation { name: "lead handed over while publishes were not acknowledged", count: handed_over },
+    Situation { name: "lead not taken over by who was asked", count: hand_overs_lost },
     Situation {
         name: "leader cut off from all others",
         count: |model| windows(model, |kind| matches!(kind, FaultKind::IsolateLeader { .. })),
@@ -56,6 +58,30 @@ fn leaders_moved(model: &Model<'_>) -> usize {
         _ => None,
     });
     led.filter(|(shard, node)| leaders.insert(*shard, *node).is_some_and(|before| before != *node)).count()
+}
+
+/// Hand-overs that began while a publish was under way.
+fn handed_over(model: &Model<'_>) -> usize {
+    let records = model.history.records.iter().enumerate();
+    let begun = records
+        .filter(|(_, record)| matches!(record.what, What::Broker { event: Event::HandingOver { .. }, .. }));
+    begun.filter(|(place, _)| is_under_way(model, *place)).count()
+}
+
+/// Hand-overs after which the next leader of the shard, or the next to be asked, was not who was asked.
+fn hand_overs_lost(model: &Model<'_>) -> usize {
+    let mut asked: BTreeMap<ShardId, NodeId> = BTreeMap::new();
+    let mut count = 0;
+    for (_, node, event) in model.history.events() {
+        match event {
+            Event::HandingOver { shard, to } => count += usize::from(asked.insert(*shard, *to).is_some()),
+            Event::Leading { shard, .. } => {
+                count += usize::from(asked.remove(shard).is_some_and(|to| to != node));
+            }
+            _ => {}
+        }
+    }
+    count
 }
 
 /// Replicas that began on a node after the cluster was there, in place of one that was given up.

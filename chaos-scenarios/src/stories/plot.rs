@@ -201,7 +201,7 @@ impl Plot {
 
     /// The finished scenario, with a safety phase of this length.
     pub(super) fn ends(mut self, safety_ms: u64) -> Scenario {
-        self.scenario.phases = Phases { safety_ms, liveness_ms: LIVENESS_MS };
+        self.scenario.phases = Phases { safety_ms, liveness_ms: LIVENESS_MS, ..self.scenario.phases };
         let heal_at = self.scenario.phases.heal_at();
         for Fault { until, .. } in &mut self.scenario.faults {
             *until = (*until).min(heal_at);

@@ -224,7 +224,7 @@ impl<S: Stream> Node<S> {
     }
 
     fn is_finished(&self) -> bool {
-        self.stopping && self.alive == 0 && self.idle
+        self.stopping && self.alive == 0 && self.idle && self.broker.may_stop()
     }
 
     /// Tells the core what got on disk, then carries out everything it wants, and writes to each touched connection.

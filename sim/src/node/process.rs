@@ -113,9 +113,9 @@ impl Process {
         self.turn(node, stage, out)
     }
 
-    /// Whether all that was written is on disk and nothing is to be done.
+    /// Whether all that was written is on disk, nothing is to be done, and others go on with what it led.
     pub(super) fn is_idle(&self) -> bool {
-        self.flush.is_idle() && self.snapshot.is_none() && self.inbox.is_empty()
+        self.broker.may_stop() && self.flush.is_idle() && self.snapshot.is_none() && self.inbox.is_empty()
     }
 
     /// Schedules the next wake-up by the core's deadline.

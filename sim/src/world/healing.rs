@@ -41,12 +41,14 @@ impl World<'_> {
         self.stage.after(REST_CHECK, Happening::RestCheck);
     }
 
-    /// The run is over early if all clients have come to rest and nothing moves any more.
+    /// The run is over early if all clients have come to rest, nothing moves any more, and whoever should lead leads, if the scenario waits for that.
     pub(super) fn rest_check(&mut self) {
         let enough = if self.wires.is_empty() { SILENCE } else { SILENCE_OF_CLUSTER };
         let silent = self.stage.now.saturating_since(self.stage.last_traffic) >= enough;
         let mut clients = self.clients.iter();
+        let led = !self.scenario.phases.until_led || self.stage.leaders == self.scenario.leaders();
         if silent
+            && led
             && clients.all(|client| client.is_at_rest(&self.stores[self.store_of[client.number.index()]]))
         {
             self.rested = true;

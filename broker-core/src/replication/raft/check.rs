@@ -97,7 +97,8 @@ pub(super) fn check(wire: &Wire, raw: &RawNode<Tail>) -> Result<(), StepError> {
         | Wire::Vote { .. }
         | Wire::Heard { .. }
         | Wire::TakeOver { .. }
-        | Wire::Taken { .. } => Ok(()),
+        | Wire::Taken { .. }
+        | Wire::Declined { .. } => Ok(()),
     }
 }
 
@@ -111,6 +112,7 @@ pub(super) fn term_of(wire: &Wire) -> Term {
         | Wire::Campaign { term, .. }
         | Wire::Vote { term, .. }
         | Wire::TakeOver { term }
+        | Wire::Declined { term }
         | Wire::Piece { term, .. }
         | Wire::Taken { term, .. } => *term,
     }

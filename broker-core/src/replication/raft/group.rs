@@ -61,9 +61,11 @@ pub struct RaftGroup {
     /// A machine that has come whole and that the crate goes on with in its next step.
     received: Option<(Base, Vec<Bytes>)>,
     /// Said while a message was taken in.
-    outbox: Vec<(NodeId, Bytes)>,
+    pub(super) outbox: Vec<(NodeId, Bytes)>,
     /// Whether something is to be said since [`RaftGroup::advance`], because the members have changed.
     unsaid: bool,
+    /// Whether it does not take the lead over from another replica.
+    pub(super) declines: bool,
 }
 
 impl RaftGroup {
@@ -118,6 +120,7 @@ impl RaftGroup {
             received: None,
             outbox: Vec::new(),
             unsaid: false,
+            declines: false,
         }
     }
 
@@ -202,10 +205,11 @@ impl RaftGroup {
             }
             // It does not know what it may have had before it was given up: whoever leaves that out could win with this vote.
             Wire::Campaign { .. } if self.is_joining() => {}
-            // It would campaign with a log that is being replaced; whoever asked for it goes on leading.
-            Wire::TakeOver { .. } if self.is_installing() => {}
+            Wire::TakeOver { term } => self.take_over(from, term),
+            Wire::Declined { term } => self.on_declined(from, term),
             wire => {
-                let message = wire.into_raft(from, self.setup.node).expect("all but pieces are the crate's");
+                let message =
+                    wire.into_raft(from, self.setup.node).expect("all that is not ours is the crate's");
                 match self.raw.step(message) {
                     // An answer of who was a member when it was asked, and is none.
                     Ok(()) | Err(raft::Error::StepPeerNotFound) => {}
@@ -238,6 +242,9 @@ impl RaftGroup {
             self.raw.report_snapshot(raft_id(peer), SnapshotStatus::Failure);
         }
         self.raw.report_unreachable(raft_id(peer));
+        if self.handing_over_to() == Some(peer) {
+            self.raw.raft.abort_leader_transfer();
+        }
     }
 
     /// Ends the turn: records what is new, and tells what may be said now. To be called again when [`NodeLog::persisted`] names this group.
@@ -352,12 +359,12 @@ impl RaftGroup {
     }
 
     /// Whether it has nothing yet of what its group has.
-    fn is_joining(&self) -> bool {
+    pub(super) fn is_joining(&self) -> bool {
         self.raw.raft.raft_log.committed == 0
     }
 
     /// Whether a machine that was sent is not on disk yet.
-    fn is_installing(&self) -> bool {
+    pub(super) fn is_installing(&self) -> bool {
         self.received.is_some() || self.unsynced.iter().any(|step| step.machine.is_some())
     }
 

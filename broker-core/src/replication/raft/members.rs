@@ -1,8 +1,9 @@
 //! Who is in the group, how that changes, and who leads it.
 
 use super::group::RaftGroup;
-use super::ids::{change_to_raft, members_of, raft_id};
-use crate::base::ids::NodeId;
+use super::ids::{change_to_raft, members_of, node_of, raft_id};
+use super::wire::Wire;
+use crate::base::ids::{NodeId, Term};
 use crate::replication::configuration::{Configuration, Reconfigure, Step};
 use raft::INVALID_ID;
 
@@ -32,9 +33,41 @@ impl RaftGroup {
         }
     }
 
-    /// Whether it is handing over to another leader.
-    pub fn is_handing_over(&self) -> bool {
-        self.raw.raft.lead_transferee.is_some()
+    /// To whom it is handing over, if it is.
+    pub fn handing_over_to(&self) -> Option<NodeId> {
+        self.raw.raft.lead_transferee.and_then(node_of)
+    }
+
+    /// Whether it leads, and could let `to` lead now: that one votes and keeps up, and no change of the members waits to be applied (who has to apply one
+    /// does not campaign).
+    pub fn can_hand_over_to(&self, to: NodeId) -> bool {
+        let votes = to != self.node() && self.members().voters.contains(&to);
+        votes && !self.raw.raft.has_pending_conf() && self.is_caught_up(to)
+    }
+
+    /// From now on it does not take the lead over from another replica, and says so: its node stops.
+    pub fn decline_to_lead(&mut self) {
+        self.declines = true;
+    }
+
+    /// The leader wants this replica to lead.
+    pub(super) fn take_over(&mut self, from: NodeId, term: Term) {
+        // It would campaign with nothing, or with a log that is being replaced.
+        if !self.declines && !self.is_joining() && !self.is_installing() {
+            let message = Wire::TakeOver { term }.into_raft(from, self.node()).expect("it is the crate's");
+            self.raw.step(message).expect("a request to lead is taken");
+        }
+        // The crate does not say that it does not campaign. If it does, this is a later term.
+        if term.0 >= self.raw.raft.term {
+            self.outbox.push((from, Wire::Declined { term }.encode()));
+        }
+    }
+
+    /// `from` does not take over: there is no need to wait until it should have.
+    pub(super) fn on_declined(&mut self, from: NodeId, term: Term) {
+        if self.is_leader() && self.raw.raft.term == term.0 && self.handing_over_to() == Some(from) {
+            self.raw.raft.abort_leader_transfer();
+        }
     }
 
     /// Whether `peer` keeps up, as far as this leader knows: it answers, and has almost everything that is committed. False if this one does not lead.
@@ -86,7 +119,7 @@ impl RaftGroup {
     fn hand_over(&mut self, voters: &[NodeId], wanted: &[NodeId]) {
         let stays = |member: &&NodeId| **member != self.node() && wanted.contains(member);
         let able = voters.iter().filter(stays).copied().find(|member| self.is_caught_up(*member));
-        if let Some(to) = able.filter(|_| !self.is_handing_over()) {
+        if let Some(to) = able.filter(|_| self.handing_over_to().is_none()) {
             self.transfer_leader(to);
         }
     }

@@ -154,6 +154,51 @@ fn what_was_on_a_lost_link_is_sent_again() {
     assert_eq!(one.group.propose(Bytes::from_static(b"c")), Err(ProposeError::Busy));
 }
 
+#[test]
+fn a_hand_over_ends_when_it_is_declined_or_its_link_is_lost() {
+    let mut one = One::new(1);
+    let term = lead(&mut one);
+    for from in [2, 3] {
+        let taken = Wire::Appended { term, index: Index(2), commit: Index(1), refused: None };
+        one.hear(from, &taken).expect("the first entry of the term");
+    }
+    one.turn(true);
+    assert!(one.group.can_hand_over_to(NodeId(2)) && one.group.can_hand_over_to(NodeId(3)));
+    assert!(!one.group.can_hand_over_to(NodeId(1)) && !one.group.can_hand_over_to(NodeId(4)));
+    one.group.transfer_leader(NodeId(2));
+    for (from, term) in [(3, term), (2, Term(1))] {
+        one.hear(from, &Wire::Declined { term }).expect("a word that concerns nobody");
+        assert_eq!(one.group.handing_over_to(), Some(NodeId(2)));
+    }
+    one.hear(2, &Wire::Declined { term }).expect("it was asked");
+    assert_eq!((one.group.handing_over_to(), one.group.propose(Bytes::from_static(b"a"))), (None, Ok(())));
+    one.group.transfer_leader(NodeId(3));
+    one.group.unreachable(NodeId(2));
+    assert_eq!(one.group.handing_over_to(), Some(NodeId(3)));
+    one.group.unreachable(NodeId(3));
+    assert_eq!(one.group.handing_over_to(), None);
+}
+
+#[test]
+fn who_is_asked_to_lead_campaigns_or_says_that_it_does_not() {
+    for declines in [false, true] {
+        let mut one = One::new(1);
+        one.hear(2, &append(2, place(1, 1), 2, b"a")).expect("a leader's entry");
+        if declines {
+            one.group.decline_to_lead();
+        }
+        one.turn(true);
+        one.said();
+        one.hear(2, &Wire::TakeOver { term: Term(2) }).expect("its leader");
+        one.turn(true);
+        let said: Vec<Wire> = one.said().into_iter().map(|(_, wire)| wire).collect();
+        let campaigns =
+            |wire: &Wire| matches!(wire, Wire::Campaign { pre: false, term: Term(3), transfer: true, .. });
+        assert_eq!(said.iter().filter(|wire| campaigns(wire)).count(), if declines { 0 } else { 2 });
+        assert_eq!(said.contains(&Wire::Declined { term: Term(2) }), declines);
+    }
+}
+
 /// Lets it campaign and win.
 fn lead(one: &mut One) -> Term {
     while !matches!(one.group.role(), Role::Candidate { .. }) {
@@ -261,7 +306,7 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
     let (index, commit) = (Index(near(rng)), Index(near(rng)));
     let somewhere = place(near(rng), earlier(rng));
     let committed = place(near(rng), earlier(rng));
-    match rng.below(12) {
+    match rng.below(13) {
         0 | 1 => {
             let entries = (0..rng.below(4)).map(|_| {
                 let term = Term(if rng.chance(3, 4) { term.0 } else { earlier(rng) });
@@ -281,7 +326,8 @@ fn anything(rng: &mut Rng, group: &RaftGroup) -> Wire {
         }
         6 | 7 => Wire::Vote { pre: rng.chance(1, 2), term, granted: rng.chance(3, 4), committed },
         8 => Wire::TakeOver { term },
-        9 | 10 => {
+        9 => Wire::Declined { term },
+        10 | 11 => {
             let base = Base { index, term: Term(earlier(rng)), members: Configuration::of(&members()) };
             let count = u32::try_from(rng.between(1, 2)).expect("a small number");
             let number = u32::try_from(rng.below(3)).expect("a small number");

@@ -34,6 +34,8 @@ pub(super) enum Wire {
     Piece { term: Term, base: Base, number: u32, count: u32, piece: Bytes },
     /// The first `taken` pieces of the machine at `index` have arrived.
     Taken { term: Term, index: Index, taken: u32 },
+    /// The answer to [`Wire::TakeOver`] of who does not do it.
+    Declined { term: Term },
 }
 
 /// What replicas say to each other in `bytes`, in a few words; `None` of what is said all the time, and of what cannot be read.
@@ -112,7 +114,7 @@ impl Wire {
         }
     }
 
-    /// The message for the crate, as it comes from `from` to `to`. `None` for pieces of a machine, which are not its business.
+    /// The message for the crate, as it comes from `from` to `to`. `None` of what is not its business.
     pub(super) fn into_raft(self, from: NodeId, to: NodeId) -> Option<Message> {
         let mut message = Message { from: raft_id(from), to: raft_id(to), ..Default::default() };
         match self {
@@ -161,7 +163,7 @@ impl Wire {
                 message.set_msg_type(MessageType::MsgTimeoutNow);
                 message.term = term.0;
             }
-            Wire::Piece { .. } | Wire::Taken { .. } => return None,
+            Wire::Piece { .. } | Wire::Taken { .. } | Wire::Declined { .. } => return None,
         }
         Some(message)
     }
@@ -223,6 +225,7 @@ mod tests {
             Wire::TakeOver { term },
             Wire::Piece { term, base, number: 1, count: 3, piece: Bytes::from_static(b"piece") },
             Wire::Taken { term, index, taken: 2 },
+            Wire::Declined { term },
         ];
         for (pre, flag) in [(false, false), (false, true), (true, false), (true, true)] {
             all.push(Wire::Campaign { pre, term, last: place(7, 3), committed: place(6, 3), transfer: flag });
@@ -235,10 +238,10 @@ mod tests {
     fn every_message_comes_through_as_it_was() {
         for wire in one_of_each() {
             assert_eq!(Wire::decode(&wire.encode()), Ok(wire.clone()));
-            let pieces = matches!(wire, Wire::Piece { .. } | Wire::Taken { .. });
+            let ours = matches!(wire, Wire::Piece { .. } | Wire::Taken { .. } | Wire::Declined { .. });
             match wire.clone().into_raft(FROM, TO) {
                 Some(message) => assert_eq!(Wire::of_raft(message), wire),
-                None => assert!(pieces, "{wire:?}"),
+                None => assert!(ours, "{wire:?}"),
             }
         }
     }

@@ -16,6 +16,8 @@ pub(super) struct MetaReplica {
     /// As of the entries that are applied here.
     directory: Directory,
     lead: Option<MetaLead>,
+    /// To whom it was handing over when that was last looked at.
+    handing_over_to: Option<NodeId>,
 }
 
 /// What the leader remembers.
@@ -40,7 +42,7 @@ struct MetaEntry {
 impl MetaReplica {
     /// `unknown` is what a machine without any entry holds.
     pub(super) fn new(group: RaftGroup, unknown: Directory) -> Self {
-        MetaReplica { group, directory: unknown, lead: None }
+        MetaReplica { group, directory: unknown, lead: None, handing_over_to: None }
     }
 
     /// The directory as a machine's chunks.
@@ -82,6 +84,7 @@ impl MetaReplica {
         out: &mut Vec<Addressed>,
     ) -> Option<Directory> {
         self.follow_role();
+        self.follow_hand_over(linked, gateway, out);
         let before = self.directory.version();
         while let Some(commit) = self.group.next_committed() {
             match commit {
@@ -110,6 +113,17 @@ impl MetaReplica {
         }
     }
 
+    /// A hand-over has begun, or it has come to nothing: then what was refused meanwhile is asked for again.
+    fn follow_hand_over(&mut self, linked: &[NodeId], gateway: &mut Gateway, out: &mut Vec<Addressed>) {
+        let to = self.group.handing_over_to();
+        let before = std::mem::replace(&mut self.handing_over_to, to);
+        match (to, self.serving_since()) {
+            (Some(to), _) if before != Some(to) => gateway.event(Event::HandingOver { shard: META, to }),
+            (None, Some(term)) if before.is_some() => announce(term, linked, out),
+            _ => {}
+        }
+    }
+
     fn restore(&mut self, chunks: &[Bytes]) {
         let Some(chunk) = chunks.first() else { return };
         // A quorum has it, and the checksums on the way were right: what cannot be read is a bug of ours.
@@ -130,11 +144,7 @@ impl MetaReplica {
         if op == MetaOp::Lead && lead.term == term {
             lead.serves = true;
             gateway.event(Event::Leading { shard: META, term: term.0 });
-            out.extend(
-                linked
-                    .iter()
-                    .map(|to| Addressed { to: *to, frame: Frame::Leads { shard: META, term: term.0 } }),
-            );
+            announce(term, linked, out);
         }
         if let Some((to, request)) = asked {
             out.push(Addressed { to, frame: Frame::Changed { request, result } });
@@ -162,4 +172,10 @@ impl MetaReplica {
         let data = postcard::to_extend(&entry, Vec::new()).expect("encoding into memory does not fail");
         self.group.propose(data.into()).is_ok()
     }
+}
+
+/// Says who leads the group.
+fn announce(term: Term, linked: &[NodeId], out: &mut Vec<Addressed>) {
+    let frame = Frame::Leads { shard: META, term: term.0 };
+    out.extend(linked.iter().map(|to| Addressed { to: *to, frame: frame.clone() }));
 }

@@ -11,6 +11,7 @@ mod client;
 mod edge;
 mod frame;
 mod gather;
+mod handover;
 mod lead;
 mod members;
 mod meta;
@@ -32,6 +33,7 @@ use bytes::Bytes;
 use edge::Edge;
 pub use frame::told;
 use frame::{Addressed, Frame};
+use handover::HandOvers;
 use lead::{Surroundings, moved};
 use meta::MetaReplica;
 use replica::Replica;
@@ -69,6 +71,7 @@ pub struct Ownership {
     up: BTreeSet<NodeId>,
     /// This node and those to which there is a link.
     linked: Vec<NodeId>,
+    hand_overs: HandOvers,
     /// Frames from this node to itself.
     own: VecDeque<Frame>,
     /// The record that this life begins with: nothing is asked of a shard before it is on disk.
@@ -161,6 +164,7 @@ impl Ownership {
             leaders: vec![(None, 0); usize::from(cluster.shards)],
             up: BTreeSet::new(),
             linked: vec![node],
+            hand_overs: HandOvers::default(),
             own: VecDeque::new(),
             life_record: Lsn(0),
             next_tick: now + TICK,
@@ -201,6 +205,7 @@ impl Ownership {
     pub fn on_peer_up(&mut self, peer: NodeId, gateway: &mut Gateway) {
         self.up.insert(peer);
         self.note_links();
+        self.hand_overs.on_peer_up(peer);
         let mut frames = Vec::new();
         if self.directory.version() > 0 {
             frames.push(Frame::Directory(Box::new(self.directory.clone())));
@@ -221,6 +226,7 @@ impl Ownership {
     pub fn on_peer_down(&mut self, peer: NodeId) {
         self.up.remove(&peer);
         self.note_links();
+        self.hand_overs.on_peer_down(peer);
         self.edge.on_peer_down(peer);
         for (leader, _) in self.leaders.iter_mut().filter(|(leader, _)| *leader == Some(peer)) {
             *leader = None;
@@ -271,7 +277,10 @@ impl Ownership {
                 meta.group.tick();
             }
             self.changes.retain(|_, (since, _)| now.saturating_since(*since) < CHANGE_PATIENCE);
-            self.steer_groups(&mut out);
+            if !self.is_stopping() {
+                self.steer_groups(&mut out);
+            }
+            self.balance();
             gateway.send_away(SENT_AWAY_A_TICK);
         }
         if self.next_renewal <= now {
@@ -325,6 +334,7 @@ impl Ownership {
 
     /// Ends the turn: hands out what is to be written, takes a snapshot if the log has grown, sets the next deadline.
     pub fn drain(&mut self, now: Instant, gateway: &mut Gateway) {
+        self.give_away(now);
         self.advance(gateway);
         if let Some(write) = self.log.take_write(now) {
             gateway.output(Output::Persist { write: write.id, records: write.records, urgent: write.urgent });

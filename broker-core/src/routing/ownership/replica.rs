@@ -6,6 +6,7 @@ use super::lead::{Lead, Surroundings};
 use crate::base::ids::{NodeId, ShardId, Term};
 use crate::base::time::{Instant, WallTime};
 use crate::cluster::{Assignment, Placement};
+use crate::event::Event;
 use crate::replication::local;
 use crate::replication::node_log::NodeLog;
 use crate::replication::raft::{Commit, RaftGroup, Role, StepError};
@@ -26,6 +27,8 @@ pub(super) struct Replica {
     /// When the last entry that was applied came, by this node's monotonic clock; `None` if that was before the node started.
     came_at: Option<Instant>,
     lead: Option<Lead>,
+    /// To whom it was handing over when that was last looked at.
+    handing_over_to: Option<NodeId>,
     effects: Vec<Effect>,
     /// Whether [`Replica::advance`] may find something to do: most turns concern few of a node's replicas.
     stirred: bool,
@@ -44,6 +47,7 @@ impl Replica {
             arrivals,
             came_at: None,
             lead: None,
+            handing_over_to: None,
             effects: Vec::new(),
             stirred: true,
         }
@@ -98,6 +102,17 @@ impl Replica {
         self.group.steer(&wanted.replicas, wanted.epoch)
     }
 
+    /// Its part of the log, to look at.
+    pub(super) fn group(&self) -> &RaftGroup {
+        &self.group
+    }
+
+    /// Its part of the log, to do something with.
+    pub(super) fn group_mut(&mut self) -> &mut RaftGroup {
+        self.stirred = true;
+        &mut self.group
+    }
+
     /// Gives the replica up, and records that.
     pub(super) fn give_up(self, log: &mut NodeLog) {
         self.group.give_up(log);
@@ -135,6 +150,7 @@ impl Replica {
             self.arrivals.came(run, gateway.now());
         }
         self.follow_role(gateway);
+        self.follow_hand_over(gateway, around, out);
         while let Some(commit) = self.group.next_committed() {
             match commit {
                 Commit::Machine { chunks, .. } => {
@@ -169,6 +185,26 @@ impl Replica {
             let at = self.time(gateway.now(), gateway.wall());
             let proposed = propose(&mut self.group, &Entry { at, stamp: None, op: Op::Lead(self.limits) });
             self.lead.as_mut().expect("just set").note_proposed(proposed);
+        }
+    }
+
+    /// A hand-over has begun, or it has come to nothing: then what was refused meanwhile is asked for again.
+    fn follow_hand_over(
+        &mut self,
+        gateway: &mut Gateway,
+        around: &Surroundings<'_>,
+        out: &mut Vec<Addressed>,
+    ) {
+        let to = self.group.handing_over_to();
+        let before = std::mem::replace(&mut self.handing_over_to, to);
+        match to {
+            Some(to) if before != Some(to) => {
+                gateway.event(Event::HandingOver { shard: self.shard, to });
+            }
+            None if before.is_some() => {
+                self.lead.iter_mut().for_each(|lead| lead.go_on(around, out));
+            }
+            _ => {}
         }
     }
 

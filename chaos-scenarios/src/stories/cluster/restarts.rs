@@ -8,7 +8,7 @@ use sim::scenario::{FaultKind, Scenario};
 
 pub(super) const STORY: Story = Story::new(
     "rolling-restart",
-    "restarting one node throws out the clients of others, or loses or reorders messages",
+    "restarting one node throws out the clients of others, loses or reorders messages, or leaves leadership where it fell",
     "bifromq#55, bifromq#61",
     make,
 );
@@ -30,6 +30,8 @@ fn make(seed: u64) -> Scenario {
     }
     let passing = plot.clean("passing");
     plot.subscribe(50, passing, "t/#", Qos::AtLeastOnce);
+    // Whoever was restarted leads again what it should lead.
+    plot.scenario.phases.until_led = true;
     let orderly = plot.rng.chance(2, 3);
     for (place, node) in order.into_iter().enumerate() {
         let from_ms = 1_000 + each_ms * place as u64;

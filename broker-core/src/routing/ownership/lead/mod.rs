@@ -3,6 +3,7 @@
 mod late;
 mod outbox;
 mod push;
+mod refused;
 mod takeover;
 mod volatile;
 mod watch;
@@ -74,6 +75,8 @@ pub(super) struct Lead {
     handed_out: u64,
     /// QoS 0 for sessions whose connection cannot be handed it yet.
     late: Late,
+    /// Of each gateway the first request that was refused while the lead was being handed over.
+    refused: BTreeMap<GatewayId, u64>,
 }
 
 impl Lead {
@@ -104,6 +107,7 @@ impl Lead {
             takeovers: Takeovers::default(),
             handed_out: 0,
             late: Late::default(),
+            refused: BTreeMap::new(),
         }
     }
 
@@ -160,7 +164,9 @@ impl Lead {
             }
             op => op,
         };
-        self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now);
+        if !self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now) {
+            self.note_refused(group, from, sequence);
+        }
     }
 
     fn propose(&mut self, group: &mut RaftGroup, entry: &Entry, now: Instant) -> bool {
@@ -236,6 +242,11 @@ impl Lead {
         self.serves = true;
         self.since = now;
         self.outbox_ready.extend(machine.outbox_shards());
+        self.announce(around, out);
+    }
+
+    /// Says who leads.
+    fn announce(&self, around: &Surroundings<'_>, out: &mut Vec<Addressed>) {
         for member in around.linked {
             out.push(Addressed { to: *member, frame: Frame::Leads { shard: self.shard, term: self.term.0 } });
         }

@@ -10,6 +10,9 @@ use crate::shard::{Attachment, Entry, GatewayId, Machine, Op, Producer};
 
 /// A gateway that was not heard of for so long is dropped.
 const LEASE: Duration = Duration::from_secs(10);
+/// For so much longer than after an election the leader before may believe that it leads, and confirm leases, if this one was asked to take over: nobody
+/// waited first until it was silent.
+const TAKEN_OVER: Duration = Duration::from_secs(1);
 /// While somebody's expiry counts from the end of a connection, an entry is written at least this often.
 const ALIVE_PERIOD: Duration = Duration::from_secs(4);
 /// What another shard has not confirmed any part of for so long is sent to it again: its leader was handing over, or full.
@@ -80,7 +83,7 @@ impl Lead {
             self.tick_proposed = self.propose(group, &Entry { at: time, stamp: None, op: Op::Tick }, now);
         }
         for gateway in machine.gateways() {
-            let heard = self.heard.get(&gateway).copied().unwrap_or(self.since).max(self.since);
+            let heard = self.heard.get(&gateway).copied().unwrap_or(self.since + TAKEN_OVER).max(self.since);
             if now.saturating_since(heard) > LEASE && !self.lost.contains(&gateway) {
                 let entry = Entry { at: time, stamp: None, op: Op::GatewayLost(gateway) };
                 if self.propose(group, &entry, now) {
