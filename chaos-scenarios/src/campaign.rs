@@ -214,7 +214,7 @@ mod tests {
     use crate::trial::Broken;
 
     /// The places and seeds that are run when a seed ending in 3 or 8 is the last.
-    fn ran(jobs: usize) -> Vec<(usize, u64)> {
+    fn places_run(jobs: usize) -> Vec<(usize, u64)> {
         let tasks = tasks(0, 40, None);
         let tasks: Vec<Task> = unknown(tasks).into_iter().take(12).collect();
         let trials = trials(&tasks, jobs, |trial| trial.seed % 5 == 3, |_| {});
@@ -223,9 +223,9 @@ mod tests {
 
     #[test]
     fn a_campaign_ends_at_the_first_failure_in_order_on_however_many_threads() {
-        let ran = ran(1);
+        let ran = places_run(1);
         assert_eq!(ran, [(0, 0), (1, 1), (2, 2), (3, 3)]);
-        assert_eq!(ran(4), ran);
+        assert_eq!(places_run(4), ran);
     }
 
     #[test]
