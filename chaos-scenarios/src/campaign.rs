@@ -5,7 +5,7 @@ use crate::stories::{self, Story};
 use crate::trial::{self, Ending, Trial};
 use crate::{regressions, situations};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -79,18 +79,49 @@ fn known(concerned: impl Fn(&Story) -> bool) -> Vec<Task> {
 }
 
 /// Makes all runs on `jobs` threads, and tells `done` each as it ends (in no particular order).
-pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary {
+pub fn run(tasks: &[Task], jobs: usize, done: impl FnMut(&Trial)) -> Summary {
+    summary(tasks, trials(tasks, jobs, |_| false, done))
+}
+
+/// The same up to the first run, in the order of the tasks, that does not hold: the summary's only failure. What threads ran beyond
+/// it is not in the summary.
+pub fn run_until_failure(tasks: &[Task], jobs: usize, done: impl FnMut(&Trial)) -> Summary {
+    summary(tasks, trials(tasks, jobs, |trial| trial.ending() != Ending::Holds, done))
+}
+
+/// The tasks without those that are known to have failed once: what finds a mistake among the others does not know it by heart.
+pub fn unknown(tasks: Vec<Task>) -> Vec<Task> {
+    let known: BTreeSet<(&'static str, u64)> =
+        known(|_| true).iter().map(|task| (task.story.name, task.seed)).collect();
+    tasks.into_iter().filter(|task| !known.contains(&(task.story.name, task.seed))).collect()
+}
+
+/// The runs by their places among the tasks, up to the first that is the `last`.
+fn trials(
+    tasks: &[Task],
+    jobs: usize,
+    last: impl Fn(&Trial) -> bool + Sync,
+    mut done: impl FnMut(&Trial),
+) -> BTreeMap<usize, Trial> {
     let next = AtomicUsize::new(0);
+    // The place after the last one to be run. Places are taken in order: all before it are run when it falls.
+    let end = AtomicUsize::new(tasks.len());
     let (sender, receiver) = mpsc::channel();
     let mut trials: BTreeMap<usize, Trial> = BTreeMap::new();
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
-            let (sender, next) = (sender.clone(), &next);
+            let (sender, next, end, last) = (sender.clone(), &next, &end, &last);
             scope.spawn(move || {
                 loop {
                     let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(task) = tasks.get(place) else { return };
+                    if place >= end.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let task = &tasks[place];
                     let trial = trial::run(task.story, task.seed);
+                    if last(&trial) {
+                        end.fetch_min(place + 1, Ordering::Relaxed);
+                    }
                     // Nobody listens any more: the campaign was given up.
                     if sender.send((place, trial)).is_err() {
                         return;
@@ -104,6 +135,11 @@ pub fn run(tasks: &[Task], jobs: usize, mut done: impl FnMut(&Trial)) -> Summary
             trials.insert(place, trial);
         }
     });
+    trials.split_off(&end.into_inner());
+    trials
+}
+
+fn summary(tasks: &[Task], trials: BTreeMap<usize, Trial>) -> Summary {
     let mut summary = Summary::default();
     let together = tasks.iter().any(|task| task.story.is_of_cluster());
     let of_cluster = situations::names_of_cluster().filter(|_| together);
@@ -158,5 +194,80 @@ impl Summary {
             "{} seeds, {} violations, {} liveness failures, {} crashes",
             self.seeds, self.violations, self.liveness_failures, self.crashes
         )
+    }
+
+    /// The same of a campaign that ends with the first failure: which run that was, and the promises that were broken in it.
+    pub fn line_until_failure(&self) -> String {
+        let Some(first) = self.failures.first() else { return self.line() };
+        let mut broken: Vec<&str> = first.broken.iter().map(|broken| broken.name).collect();
+        if first.crash.is_some() {
+            broken.insert(0, "crash");
+        }
+        format!("{}; first: {} {}: {}", self.line(), first.story, first.seed, broken.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::Because;
+    use crate::trial::Broken;
+
+    /// The places and seeds that are run when a seed ending in 3 or 8 is the last.
+    fn places_run(jobs: usize) -> Vec<(usize, u64)> {
+        let tasks = tasks(0, 40, None);
+        let tasks: Vec<Task> = unknown(tasks).into_iter().take(12).collect();
+        let trials = trials(&tasks, jobs, |trial| trial.seed % 5 == 3, |_| {});
+        trials.into_iter().map(|(place, trial)| (place, trial.seed)).collect()
+    }
+
+    #[test]
+    fn a_campaign_ends_at_the_first_failure_in_order_on_however_many_threads() {
+        let ran = places_run(1);
+        assert_eq!(ran, [(0, 0), (1, 1), (2, 2), (3, 3)]);
+        assert_eq!(places_run(4), ran);
+    }
+
+    #[test]
+    fn what_failed_once_is_no_discovery() {
+        let tasks = tasks_of_cluster(0, 100);
+        let regressions = tasks.iter().filter(|task| task.regression).count();
+        assert!(regressions > 0);
+        let unknown = unknown(tasks);
+        assert!(unknown.iter().all(|task| !task.regression));
+        let of_swarm = |task: &&Task| task.story.name == "cluster-swarm";
+        assert!(unknown.iter().filter(of_swarm).all(|task| task.seed != 9 && task.seed != 16));
+    }
+
+    #[test]
+    fn the_last_line_names_the_first_failure() {
+        let mut summary = Summary { seeds: 7, ..Summary::default() };
+        assert_eq!(summary.line_until_failure(), "7 seeds, 0 violations, 0 liveness failures, 0 crashes");
+        let because = Because {
+            what: "it did not come".to_owned(),
+            client: None,
+            conn: None,
+            at: Default::default(),
+            message: None,
+            causes: Vec::new(),
+        };
+        let broken = |number, name| Broken { number, name, because: because.clone() };
+        summary.add(Trial {
+            story: "cluster-swarm",
+            seed: 6,
+            trace: Default::default(),
+            simulated_ms: 0,
+            messages: 0,
+            broken: vec![broken(1, "AckOwned"), broken(15, "Order")],
+            crash: None,
+            situations: BTreeMap::new(),
+        });
+        assert_eq!(
+            summary.line_until_failure(),
+            "7 seeds, 1 violations, 0 liveness failures, 0 crashes; first: cluster-swarm 6: AckOwned, Order"
+        );
+        summary.failures[0].crash = Some("it fell".to_owned());
+        summary.failures[0].broken.truncate(1);
+        assert!(summary.line_until_failure().ends_with("first: cluster-swarm 6: crash, AckOwned"));
     }
 }

@@ -70,6 +70,9 @@ fn command() -> Command {
         .arg(number("seeds", "N").default_value("2000").help("How many seeds"))
         .arg(number("from", "SEED").default_value("0").help("The first seed"))
         .arg(jobs)
+        .arg(Arg::new("until-failure").long("until-failure").action(ArgAction::SetTrue).help(
+            "Stop at the first seed that fails, and name it last; seeds that are known to have failed once are left out",
+        ))
         .arg(
             Arg::new("json")
                 .long("json")

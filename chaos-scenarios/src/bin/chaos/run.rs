@@ -1,6 +1,7 @@
 //! `chaos run`.
 
 use chaos_scenarios::campaign::{self, Summary};
+use chaos_scenarios::trial::{Ending, Trial};
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
@@ -20,15 +21,21 @@ pub(crate) fn run(options: &ArgMatches) -> Result<u8, String> {
         false => campaign::tasks(from, seeds, story),
         true => campaign::tasks_of_cluster(from, seeds),
     };
+    let until_failure = options.get_flag("until-failure");
+    let tasks = if until_failure { campaign::unknown(tasks) } else { tasks };
     let bar = bar(tasks.len() as u64);
     // The panics of the broker are caught and counted; their words are in the summary.
     std::panic::set_hook(Box::new(|_| {}));
     let mut failed = 0_u64;
-    let summary = campaign::run(&tasks, jobs, |trial| {
-        failed += u64::from(trial.ending() != chaos_scenarios::trial::Ending::Holds);
+    let done = |trial: &Trial| {
+        failed += u64::from(trial.ending() != Ending::Holds);
         bar.set_message(format!("{failed} failed"));
         bar.inc(1);
-    });
+    };
+    let summary = match until_failure {
+        false => campaign::run(&tasks, jobs, done),
+        true => campaign::run_until_failure(&tasks, jobs, done),
+    };
     // The bar's own hook would outlive it.
     drop(std::panic::take_hook());
     bar.finish_and_clear();
@@ -36,7 +43,9 @@ pub(crate) fn run(options: &ArgMatches) -> Result<u8, String> {
         let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
         std::fs::write(file, text).map_err(|error| format!("cannot write {file}: {error}"))?;
     }
-    std::io::stdout().lock().write_all(table(&summary).as_bytes()).map_err(|error| error.to_string())?;
+    let last = if until_failure { summary.line_until_failure() } else { summary.line() };
+    let text = format!("{}{last}\n", table(&summary));
+    std::io::stdout().lock().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
     Ok(super::status(summary.ending()))
 }
 
@@ -51,6 +60,7 @@ fn bar(length: u64) -> ProgressBar {
 /// How many failures are told in the table.
 const TOLD_MAX: usize = 20;
 
+/// All but the last line.
 fn table(summary: &Summary) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
@@ -83,12 +93,6 @@ fn table(summary: &Summary) -> String {
     if summary.failures.len() > TOLD_MAX {
         let _ = writeln!(text, "and {} more", summary.failures.len() - TOLD_MAX);
     }
-    let _ = writeln!(
-        text,
-        "\n{} s simulated, {} messages\n{}",
-        summary.simulated_ms / 1_000,
-        summary.messages,
-        summary.line()
-    );
+    let _ = writeln!(text, "\n{} s simulated, {} messages", summary.simulated_ms / 1_000, summary.messages);
     text
 }
