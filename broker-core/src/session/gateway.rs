@@ -252,7 +252,10 @@ impl Gateway {
             // Also if the attach that takes its session over is on its way: its client may give up.
             State::Open(link) | State::Frozen(link) => {
                 let client_id = link.client_id.clone();
-                self.detach(id, *link, None, None, false);
+                // A CONNECT waits for its session no longer than that, and until then the client has not gone.
+                let for_another = reason == ReasonCode::SessionTakenOver;
+                let grace_ms = if for_another { self.limits.connect_timeout_ms } else { 0 };
+                self.detach(id, *link, None, (None, grace_ms), false);
                 Some(client_id)
             }
             State::Authenticating(connect) => Some(connect.client_id),
@@ -274,12 +277,12 @@ impl Gateway {
         id: ConnId,
         mut link: Link,
         receipt: Option<crate::replication::Receipt>,
-        expiry_s: Option<u32>,
+        (expiry_s, grace_ms): (Option<u32>, u32),
         discard_will: bool,
     ) {
         self.leave(id, &link);
         self.intents.extend(link.take_progress());
-        let detach = Detach { session: link.session, expiry_s, discard_will, sent: link.sent() };
+        let detach = Detach { session: link.session, expiry_s, discard_will, sent: link.sent(), grace_ms };
         self.intents.push_back(Intent::Detach { receipt, detach });
     }
 
@@ -288,8 +291,12 @@ impl Gateway {
         for filter in link.subscriptions.keys() {
             self.hub.unsubscribe(id, filter);
         }
-        self.attached.remove(&link.session.incarnation);
-        self.clients.remove(&link.client_id);
+        if self.attached.get(&link.session.incarnation) == Some(&id) {
+            self.attached.remove(&link.session.incarnation);
+        }
+        if self.clients.get(&link.client_id) == Some(&id) {
+            self.clients.remove(&link.client_id);
+        }
     }
 
     /// A connection does not attach any more, or has attached.

@@ -224,7 +224,7 @@ impl Gateway {
         let discard_will = disconnect.reason == ReasonCode::NORMAL_DISCONNECTION;
         let asked = disconnect.properties.session_expiry_s;
         let expiry_s = asked.map(|seconds| seconds.min(self.limits.session_expiry_max_s));
-        self.detach(id, *link, Some(Receipt::new(id, Owed::Close)), expiry_s, discard_will);
+        self.detach(id, *link, Some(Receipt::new(id, Owed::Close)), (expiry_s, 0), discard_will);
     }
 }
 

@@ -214,6 +214,9 @@ pub struct Detach {
     pub discard_will: bool,
     /// How far it sent the queues.
     pub sent: SentUpto,
+    /// If it ended because another connection of its client is about to attach: how long that may take, in milliseconds. The session's expiry and
+    /// the will's delay count from then.
+    pub grace_ms: u32,
 }
 
 /// A message, and for a durable publisher with QoS 2 its packet identifier.

@@ -38,6 +38,7 @@ enum Act {
         expiry_s: Option<u32>,
         discard_will: bool,
         sent: u64,
+        grace_ms: u32,
     },
     Publish {
         client: usize,
@@ -105,9 +106,15 @@ fn act() -> impl Strategy<Value = Act> {
             old,
         },
     );
-    let detach = (client.clone(), proptest::option::of(expiry()), any::<bool>(), 0..9_u64).prop_map(
-        |(client, expiry_s, discard_will, sent)| Act::Detach { client, expiry_s, discard_will, sent },
-    );
+    let grace_ms = prop_oneof![Just(0_u32), 1..9_000_u32];
+    let detach = (client.clone(), proptest::option::of(expiry()), any::<bool>(), 0..9_u64, grace_ms)
+        .prop_map(|(client, expiry_s, discard_will, sent, grace_ms)| Act::Detach {
+            client,
+            expiry_s,
+            discard_will,
+            sent,
+            grace_ms,
+        });
     let size = prop_oneof![Just(0_usize), 1..40_usize];
     let publish = (
         client.clone(),
@@ -204,7 +211,7 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
                 expected: Expected::Anything,
             }))
         }
-        Act::Detach { client, expiry_s, discard_will, sent } => {
+        Act::Detach { client, expiry_s, discard_will, sent, grace_ms } => {
             let session = attachment(machine, client, stale)?;
             // Session code refuses to give an expiry to a session without one. [MQTT-3.14.2-2]
             let expiry_s =
@@ -214,6 +221,7 @@ fn op(machine: &Machine, act: &Act, stale: bool) -> Option<Op> {
                 expiry_s,
                 discard_will,
                 sent: vec![(ShardId(0), position(machine, client, sent)?)],
+                grace_ms,
             })
         }
         Act::Publish { client, topic, qos, retain, bytes, expiry_s, id } => {

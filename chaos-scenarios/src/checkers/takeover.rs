@@ -1,7 +1,7 @@
 //! One connection for one client identifier: 16, 17.
 
 use super::{Because, Checker, Verdict};
-use crate::model::{Conn, Model, Place, Published};
+use crate::model::{Conn, Model, Place, Published, TAKEN_OVER};
 use sim::history::{Closer, Packet, What};
 
 pub(super) const ONE_CONNECTION: Checker = Checker {
@@ -22,8 +22,6 @@ pub(super) const FENCING: Checker = Checker {
     check: |model| Verdict::first(pairs(model).into_iter().find_map(|(old, new)| fencing(model, old, new))),
 };
 
-/// Reason code 0x8E, Session taken over.
-const TAKEN_OVER: u8 = 0x8e;
 /// Reason code 0x8D, Keep Alive timeout.
 const KEEP_ALIVE_TIMEOUT: u8 = 0x8d;
 

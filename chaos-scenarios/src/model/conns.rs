@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Server unavailable, Server busy: a CONNECT that a cluster had no quorum for in time.
 const PUT_OFF: [u8; 2] = [0x88, 0x89];
 
+/// Session taken over, in DISCONNECT.
+pub const TAKEN_OVER: u8 = 0x8e;
+
 /// One connection.
 #[derive(Debug)]
 pub struct Conn<'a> {
@@ -82,6 +85,11 @@ impl<'a> Conn<'a> {
             Some(changed) => (agreed.min(changed), agreed.max(changed)),
             None => (agreed, agreed),
         }
+    }
+
+    /// Whether its client was told, after this place, that another connection has taken its session over.
+    pub fn taken_over_after(&self, place: Place) -> bool {
+        self.dismissed.is_some_and(|(told, sent)| told > place && sent.reason == TAKEN_OVER)
     }
 
     /// Whether it speaks MQTT 5.0.

@@ -157,7 +157,9 @@ pub(super) fn expectation(
         return Expectation::Either;
     }
     let away = connack_at.saturating_since(last.alive_at);
-    let takeover = last.closed.is_none_or(|(place, _, _)| place > connect_place);
+    // A connection that its client has not seen end may have ended for its silence, and its session with it; but one that is told so has ended
+    // for another, and the session was there then.
+    let takeover = unclear.is_empty() && last.taken_over_after(connect_place);
     if shortest_s > 0
         && (takeover || shortest_s == u32::MAX || away + slack < Duration::from_secs(shortest_s.into()))
     {

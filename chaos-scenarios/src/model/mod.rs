@@ -12,7 +12,7 @@ mod publishes;
 mod subscriptions;
 mod writes;
 
-pub use conns::Conn;
+pub use conns::{Conn, TAKEN_OVER};
 pub use deliveries::{Copy, Delivery};
 pub use ground::{Down, Ground, LATE_DETACH, SETTLING, Window};
 pub use lives::{Began, Expectation, Gone, Life, seconds_between};

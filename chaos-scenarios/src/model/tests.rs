@@ -1,7 +1,7 @@
-use super::{Began, Copy, Expectation, Gone, Missing, Model};
+use super::{Began, Copy, Expectation, Gone, Missing, Model, TAKEN_OVER};
 use crate::checkers::tale::{QOS0, QOS1, QOS2, Tale};
 use broker_core::event::DropReason;
-use sim::history::{Ack, Closer, Connect, NodeDown, Packet, Publish};
+use sim::history::{Ack, Closer, ConnAck, Connect, Disconnect, NodeDown, Packet, Publish};
 use sim::scenario::FaultKind;
 
 fn model(tale: &Tale) -> Model<'_> {
@@ -59,6 +59,31 @@ fn what_session_present_must_be_follows_from_what_came_before() {
     assert_eq!(expected(first), Expectation::Gone(Gone::NeverWas));
     assert_eq!(expected(second), Expectation::Held { by: first });
     assert_eq!(expected(third), Expectation::Gone(Gone::CleanStart));
+}
+
+#[test]
+fn a_session_that_was_taken_over_is_there_and_one_whose_connection_was_only_silent_may_not_be() {
+    let expected = |told: bool| {
+        let mut tale = Tale::new();
+        let alice = tale.durable("alice");
+        tale.closes(alice, Closer::Network);
+        let short = Connect { session_expiry_s: 2, ..tale.connect_of(alice) };
+        let first = tale.join_as(alice, short.clone(), true);
+        tale.wait_ms(10);
+        let second = tale.call(alice, short);
+        if told {
+            let taken_over = Disconnect { reason: TAKEN_OVER, session_expiry_s: None };
+            tale.got_on(alice, first, Packet::Disconnect(taken_over));
+            tale.closes_conn(alice, first, Closer::Broker);
+        }
+        tale.wait_ms(3_000);
+        tale.got(alice, Packet::ConnAck(ConnAck::bare(0)));
+        let model = model(&tale);
+        (model.expectation(&model.conns[&second]), first)
+    };
+    let (told, first) = expected(true);
+    assert_eq!(told, Expectation::Held { by: first });
+    assert_eq!(expected(false).0, Expectation::Either);
 }
 
 #[test]

@@ -124,7 +124,11 @@ impl Edge {
         match ticket {
             Ticket::Silent => {}
             Ticket::Attach { receipt, attach } => match verdict {
-                Verdict::AttachedSince { last } => self.attach(receipt, attach, last, gateway),
+                // Somebody was faster: that connection is asked to end first, as any earlier one.
+                Verdict::AttachedSince { .. } if gateway.is_attaching(receipt.conn()) => {
+                    self.begin_attach(receipt, attach, out);
+                }
+                Verdict::AttachedSince { .. } => gateway.abandon_attach(&attach.client_id),
                 verdict => self.on_attached(receipt, committed, &verdict, gateway, out),
             },
             Ticket::Detach { receipt, .. } => {

@@ -14,7 +14,7 @@ use std::fmt;
 use std::rc::Rc;
 
 /// The version of [`Frame`].
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// One thing said. The order of variants is part of the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

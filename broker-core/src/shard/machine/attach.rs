@@ -3,7 +3,7 @@
 use super::due::ALIVE_INTERVAL;
 use super::{Machine, PeerOp, SessionRecord};
 use crate::base::ids::{Epoch, Incarnation};
-use crate::base::time::WallTime;
+use crate::base::time::{Duration, WallTime};
 use crate::event::SessionEnd;
 use crate::shard::entry::{Attach, Attachment, Detach, Expected, OldConnection};
 use crate::shard::peer::Sent;
@@ -118,7 +118,8 @@ impl Machine {
             record.will = None;
         }
         let how = OldConnection::Sent(detach.session, detach.sent.clone());
-        self.close(detach.session.incarnation, self.time, &how, effects);
+        let counts_from = self.time + Duration::from_millis(detach.grace_ms.into());
+        self.close(detach.session.incarnation, counts_from, &how, effects);
         Verdict::Applied
     }
 
@@ -167,7 +168,7 @@ impl Machine {
         incarnation
     }
 
-    /// The connection of an attached session is gone; `how` tells what it sent.
+    /// The connection of an attached session is gone; `how` tells what it sent. Its expiry, and the delay of its will, count from `closed_at`.
     fn close(
         &mut self,
         session: Incarnation,

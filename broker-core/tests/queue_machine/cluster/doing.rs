@@ -135,6 +135,7 @@ impl World {
                     expiry_s: None,
                     discard_will: false,
                     sent: conn.sent(),
+                    grace_ms: 0,
                 };
                 self.gateways[conn.gateway].ask(home, Op::Detach(detach), None);
             }
@@ -231,8 +232,8 @@ impl World {
         match this.doing.as_mut().expect("it is at something") {
             Doing::Connect { .. } => panic!("a connect needs no connection"),
             Doing::Disconnect { discard_will } => {
-                let detach =
-                    Detach { session, expiry_s: None, discard_will: *discard_will, sent: conn.sent() };
+                let (sent, discard_will) = (conn.sent(), *discard_will);
+                let detach = Detach { session, expiry_s: None, discard_will, sent, grace_ms: 0 };
                 requests.push((home, Op::Detach(detach)));
             }
             Doing::Subscribe { filter: at, retained, record, left } => {

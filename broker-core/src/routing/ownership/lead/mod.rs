@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::replication::raft::RaftGroup;
 use crate::session::Gateway;
 use crate::shard::machine::due::RETIRED_KEPT;
-use crate::shard::{Authors, Effect, Entry, GatewayId, Machine, Op, Producer, Stamp, Verdict};
+use crate::shard::{Attachment, Authors, Effect, Entry, GatewayId, Machine, Op, Producer, Stamp, Verdict};
 use late::Late;
 use push::{Feed, HubFeed};
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,10 +265,30 @@ impl Lead {
         let open: Vec<(ShardId, u64)> =
             awaits.iter().copied().filter(|wanted| !self.is_confirmed(*wanted, machine)).collect();
         if open.is_empty() {
-            let frame = Frame::Answer { shard: self.shard, gateway, sequence, verdict };
-            out.push(Addressed { to: gateway.node, frame });
+            self.push_answer(gateway, sequence, verdict, machine, out);
         } else {
             self.waiting.push(Waiting { gateway, sequence, awaits: open });
+        }
+    }
+
+    /// Sends an answer. One that waited for a will can say that a connection is attached that is so no more: its gateway may have been told so before it
+    /// could know which connection was meant, and is told again.
+    fn push_answer(
+        &self,
+        gateway: GatewayId,
+        sequence: u64,
+        verdict: Verdict,
+        machine: &Machine,
+        out: &mut Vec<Addressed>,
+    ) {
+        let attached = match &verdict {
+            Verdict::Attached { session, .. } => Some(*session),
+            _ => None,
+        };
+        let to = gateway.node;
+        out.push(Addressed { to, frame: Frame::Answer { shard: self.shard, gateway, sequence, verdict } });
+        if let Some(session) = attached.filter(|session| !has_now(gateway, *session, machine)) {
+            out.push(Addressed { to, frame: Frame::Evicted { session } });
         }
     }
 
@@ -300,6 +320,12 @@ impl Lead {
             Effect::Dropped { .. } => {}
         }
     }
+}
+
+/// Whether the session is attached so, by way of this gateway.
+fn has_now(gateway: GatewayId, session: Attachment, machine: &Machine) -> bool {
+    let record = machine.session(session.incarnation);
+    record.is_some_and(|record| record.attachment() == session && record.gateway == Some(gateway))
 }
 
 /// A message whose expiry was given by one clock, as another one has it.

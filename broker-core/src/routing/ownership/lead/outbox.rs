@@ -66,8 +66,7 @@ impl Lead {
                 self.waiting.push(Waiting { gateway, sequence, awaits: open });
             } else if let Some(kept) = machine.answer(Producer::Gateway(gateway), sequence) {
                 let verdict = kept.verdict.clone();
-                let frame = Frame::Answer { shard: self.shard, gateway, sequence, verdict };
-                out.push(Addressed { to: gateway.node, frame });
+                self.push_answer(gateway, sequence, verdict, machine, out);
             }
         }
     }
