@@ -53,14 +53,32 @@ impl Write {
     }
 }
 
+/// Whose session a packet identifier belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Owner<'a> {
+    /// That of whoever connects with this client identifier.
+    Named(&'a str),
+    /// The client's own: the broker makes its identifier up.
+    Unnamed(ClientNo),
+}
+
+impl<'a> Owner<'a> {
+    fn new(client: ClientNo, client_id: &'a str) -> Self {
+        if client_id.is_empty() { Owner::Unnamed(client) } else { Owner::Named(client_id) }
+    }
+}
+
 /// The writes of each topic, in the order of their first sending.
 pub(super) fn read(history: &History) -> BTreeMap<&str, Vec<Write>> {
     let mut writes: BTreeMap<&str, Vec<Write>> = BTreeMap::new();
-    // What a client's packet identifier means: a topic and a place in its list; `None` if not a retained message.
-    let mut open: BTreeMap<(ClientNo, u16), Option<(&str, usize)>> = BTreeMap::new();
+    // Clients with one identifier share a session: what one has sent, another sends again.
+    let mut owners: BTreeMap<ClientNo, Owner<'_>> = BTreeMap::new();
+    // What a packet identifier means: a topic and a place in its list; `None` if not a retained message.
+    let mut open: BTreeMap<(Owner<'_>, u16), Option<(&str, usize)>> = BTreeMap::new();
     for (place, record) in history.records.iter().enumerate() {
         match &record.what {
             What::Sent { client, conn, packet: Packet::Connect(connect) } => {
+                owners.insert(*client, Owner::new(*client, &connect.client_id));
                 if let Some(will) = connect.will.as_ref().filter(|will| will.retain) {
                     writes.entry(&will.topic).or_default().push(Write {
                         tag: Tag::parse(&will.payload),
@@ -75,7 +93,7 @@ pub(super) fn read(history: &History) -> BTreeMap<&str, Vec<Write>> {
                 }
             }
             What::Sent { client, conn, packet: Packet::Publish(publish) } => {
-                let key = (*client, publish.id);
+                let key = (owners[client], publish.id);
                 if !publish.retain {
                     open.insert(key, None);
                     continue;
@@ -104,7 +122,7 @@ pub(super) fn read(history: &History) -> BTreeMap<&str, Vec<Write>> {
                 }
             }
             What::Received { client, packet: Packet::PubAck(ack) | Packet::PubRec(ack), .. } => {
-                let known = open.get(&(*client, ack.id)).copied().flatten();
+                let known = open.get(&(owners[client], ack.id)).copied().flatten();
                 if let Some(write) = known.and_then(|(topic, at)| writes.get_mut(topic)?.get_mut(at)) {
                     write.refused |= ack.is_error();
                     write.acknowledged.get_or_insert(place);

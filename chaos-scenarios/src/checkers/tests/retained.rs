@@ -1,5 +1,5 @@
-use crate::checkers::tale::{QOS0, QOS1, Tale};
-use sim::history::{ClientNo, Granted, Packet, Publish, Subscription, Tag};
+use crate::checkers::tale::{QOS0, QOS1, QOS2, Tale};
+use sim::history::{ClientNo, Closer, Granted, Packet, Publish, Subscription, Tag};
 
 fn given(tale: &mut Tale, client: ClientNo, tag: Tag, id: u16) {
     let publish = Publish { retain: true, ..tale.copy(tag, id) };
@@ -27,6 +27,23 @@ fn the_last_retained_message_is_given_and_an_older_one_is_found() {
     tale.holds(&[27, 28]);
     given(&mut tale, bob, old, 2);
     assert_eq!(tale.violation(27).message, Some(old));
+}
+
+#[test]
+fn what_another_connection_of_a_session_sends_again_replaces_nothing() {
+    let mut tale = Tale::new();
+    let (alice, bob) = (tale.durable("alice"), tale.durable("bob"));
+    let retained = |id, qos| Publish { topic: "t".into(), qos, id, retain: true, ..Publish::default() };
+    let old = tale.publishes_with(alice, retained(11, QOS2));
+    tale.closes(alice, Closer::Network);
+    let new = tale.publishes_with(bob, retained(8, QOS1));
+    tale.acknowledged(bob, new);
+    let other_alice = tale.durable("alice");
+    tale.republishes(other_alice, old);
+    tale.acknowledged(other_alice, old);
+    tale.subscribes(bob, "t", QOS1);
+    given(&mut tale, bob, new, 1);
+    tale.holds(&[27]);
 }
 
 #[test]
