@@ -204,6 +204,10 @@ impl Gateway {
     /// Another connection took the session over: this one ends, and its session is not its to detach. \[MQTT-3.1.4-3\]
     pub fn evict(&mut self, session: Attachment) {
         let Some(&id) = self.attached.get(&session.incarnation) else { return };
+        let state = self.conns.get(&id).map(|conn| &conn.state);
+        if !matches!(state, Some(State::Open(link) | State::Frozen(link)) if link.session == session) {
+            return;
+        }
         self.send_disconnect(
             id,
             ReasonCode::SessionTakenOver,
@@ -214,7 +218,6 @@ impl Gateway {
         let Some(Conn { state: State::Open(link) | State::Frozen(link), .. }) = self.conns.remove(&id) else {
             return;
         };
-        assert_eq!(link.session, session, "what is attached is what was evicted");
         self.leave(id, &link);
         self.out.push(Output::CloseClient { conn: id });
         self.event(Event::Disconnected {

@@ -21,7 +21,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 23] = [
+const OWN: [Story; 24] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -30,6 +30,7 @@ const OWN: [Story; 23] = [
     leaders::UNCOMMITTED,
     leaders::ISOLATED,
     takeover::STORY,
+    takeover::IN_A_ROW,
     resumed::STORY,
     splits::STORY,
     stand_still::STORY,

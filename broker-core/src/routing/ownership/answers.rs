@@ -109,6 +109,7 @@ impl Edge {
             _ => {}
         }
         let Some((ticket, committed)) = stream.requests.on_answer(sequence) else { return };
+        self.yielded = true;
         self.on_verdict(ticket, committed, verdict, shard, gateway, out);
     }
 
@@ -401,20 +402,29 @@ impl Edge {
         }
     }
 
-    /// Tells the shards that it lives, and gives up those that have not confirmed it for too long.
+    /// Gives up the shards that have not confirmed for too long that this gateway lives.
+    pub(super) fn look_after_leases(&mut self, gateway: &mut Gateway) {
+        for shard in self.placement.clone().all() {
+            let stream = self.stream(shard);
+            let Some(used_since) = stream.used_since else { continue };
+            let renewed_at = stream.renewed_at.map_or(used_since, |renewed_at| renewed_at.max(used_since));
+            if gateway.now().saturating_since(renewed_at) > GATEWAY_LEASE {
+                self.lose(shard, gateway);
+            }
+        }
+    }
+
+    /// Tells the shards that it lives.
     pub(super) fn renew(&mut self, gateway: &mut Gateway, out: &mut Vec<Addressed>) {
         let at = gateway.now();
         self.look_after_arriving(gateway, out);
         for shard in self.placement.clone().all() {
             let stream = self.stream(shard);
-            let Some(used_since) = stream.used_since else { continue };
+            if stream.used_since.is_none() {
+                continue;
+            }
             if stream.hub_next.is_some_and(|next| next > stream.hub_told) {
                 stream.tell_heard(at);
-            }
-            let renewed_at = stream.renewed_at.map_or(used_since, |renewed_at| renewed_at.max(used_since));
-            if at.saturating_since(renewed_at) > GATEWAY_LEASE {
-                self.lose(shard, gateway);
-                continue;
             }
             let gateway = stream.gateway;
             if let Some(to) = stream.requests.leader() {
@@ -435,6 +445,7 @@ impl Edge {
                 lost.insert(*conn);
             }
         }
+        self.yielded = true;
         for ticket in self.stream(shard).begin_anew() {
             match ticket {
                 Ticket::Silent => {}

@@ -35,6 +35,8 @@ pub(super) struct Edge {
     pub(super) arriving: BTreeMap<ConnId, Arriving>,
     /// Connections that have ended for another one of their clients, while that is not told.
     pub(super) yielding: Vec<Yielding>,
+    /// Whether anything has happened since they were looked at last that can make them over.
+    pub(super) yielded: bool,
     /// Whether its life is on record: before, it asks for nothing.
     pub(super) alive: bool,
 }
@@ -53,6 +55,7 @@ impl Edge {
             next_tag: 0,
             arriving: BTreeMap::new(),
             yielding: Vec::new(),
+            yielded: false,
             alive: false,
         }
     }

@@ -282,6 +282,7 @@ impl Ownership {
             }
             self.balance();
             gateway.send_away(SENT_AWAY_A_TICK);
+            self.edge.look_after_leases(gateway);
         }
         if self.next_renewal <= now {
             self.next_renewal = now + RENEWAL;

@@ -21,11 +21,12 @@ impl Edge {
             gateway.give_way(session.incarnation);
         }
         self.yielding.push(Yielding { session, to });
+        self.yielded = true;
     }
 
     /// Tells of those that are over. Not before what their connections wanted last was asked for.
     pub(super) fn tell_yielded(&mut self, gateway: &Gateway, out: &mut Vec<Addressed>) {
-        if self.yielding.is_empty() || gateway.has_intents() {
+        if self.yielding.is_empty() || gateway.has_intents() || !std::mem::take(&mut self.yielded) {
             return;
         }
         let all = self.streams.iter().flat_map(|stream| stream.requests.tickets());

@@ -3,7 +3,7 @@
 use crate::stories::Story;
 use crate::stories::plot::{NOTHING, Plot};
 use sim::history::Qos;
-use sim::scenario::{FaultKind, Roams, Scenario, Weights};
+use sim::scenario::{FaultKind, Roams, Scenario, Span, Weights};
 
 pub(super) const STORY: Story = Story::new(
     "takeover-between-nodes",
@@ -45,4 +45,48 @@ fn make(seed: u64) -> Scenario {
         plot.crash_of(from, at_ms);
     }
     plot.ends(7_000)
+}
+
+pub(super) const IN_A_ROW: Story = Story::new(
+    "takeovers-in-a-row",
+    "a client tries one node after the other; an answer that was held up gives its session to a connection that nobody ends, or the session expires while its \
+     client waits for it",
+    "ours",
+    in_a_row,
+);
+
+fn in_a_row(seed: u64) -> Scenario {
+    let mut plot = Plot::in_cluster("takeovers-in-a-row", seed);
+    plot.scenario.topology.peers.latency_us = Span { min: 50, max: plot.rng.between(300, 8_000) };
+    let listener = plot.durable("listener");
+    plot.subscribe(20, listener, "will/#", Qos::ExactlyOnce);
+    for (name, topic) in [("one", "will/a"), ("two", "will/b"), ("three", "will/c")] {
+        let client = plot.durable_v5(name);
+        plot.spec(client).session_expiry_s = *plot.rng.pick(&[1, 2, 3_600]);
+        if plot.rng.chance(2, 3) {
+            let (qos, delay_s) = (plot.reliable(), plot.ms(0, 2) as u32);
+            plot.will(client, topic, qos, delay_s);
+        }
+        for row in 0..3 {
+            let mut at_ms = 2_000 + row * 2_500 + plot.ms(0, 800);
+            for _ in 0..plot.ms(1, 4) {
+                let node = plot.any_node();
+                plot.connect_to(at_ms, client, node);
+                at_ms += *plot.rng.pick(&[1, 5, 20, 100]) * plot.ms(1, 3);
+            }
+        }
+    }
+    for row in 0..3 {
+        let (from, to) = (plot.any_node(), plot.any_node());
+        let at_ms = 2_000 + row * 2_500 + plot.ms(0, 1_000);
+        let kind = match plot.rng.chance(1, 2) {
+            true => FaultKind::Isolate { node: from },
+            false => FaultKind::PeerLatency { from, to, extra_ms: plot.ms(10, 1_000) },
+        };
+        if from != to {
+            let until_ms = at_ms + plot.ms(100, 3_000);
+            plot.fault(at_ms, until_ms, kind);
+        }
+    }
+    plot.ends(11_000)
 }

@@ -15,9 +15,11 @@ use std::rc::Rc;
 
 /// How long a message is kept, and an answer of an earlier gateway awaited.
 const KEPT: Duration = Duration::from_secs(1);
-/// How many are kept for a session, and how many for all: most sessions without a connection are not about to have one.
+/// How many are kept for a session.
 const OF_SESSION_MAX: usize = 256;
-const OF_ALL_MAX: usize = 4_096;
+/// How many are kept for all. Most sessions without a connection are not about to have one, and nobody knows which: of what is kept for so many that there is no
+/// room the latest stays.
+const OF_ALL_MAX: usize = 16_384;
 
 /// A message that waits.
 #[derive(Debug)]
@@ -47,9 +49,11 @@ impl Earlier {
 /// Messages that wait for their sessions' connections.
 #[derive(Debug, Default)]
 pub(super) struct Late {
-    /// In the order in which they were to be handed out.
+    /// In the order in which they were to be handed out; for no session none.
     waiting: BTreeMap<Incarnation, VecDeque<Waiting>>,
     count: usize,
+    /// Since when, and for whom, each of them is kept, in that order, among others that are kept no more.
+    order: VecDeque<(Instant, Incarnation)>,
     /// The connections that sessions had last.
     left: BTreeMap<Incarnation, Earlier>,
     /// Those that were asked for what they were not handed. Until they answer, the session's next connection is handed nothing.
@@ -57,8 +61,8 @@ pub(super) struct Late {
 }
 
 impl Late {
-    /// Keeps a message, if there is room: nobody was promised it. Of those for one session the latest are kept: they are most likely to have been
-    /// published after its CONNACK.
+    /// Keeps a message for a while: nobody was promised it. If there is no room the latest are kept: they are most likely to have been published after
+    /// the session's CONNACK.
     pub(super) fn keep(
         &mut self,
         place: Place,
@@ -66,28 +70,41 @@ impl Late {
         target: VolatileTarget,
         (at, now): (WallTime, Instant),
     ) {
-        if self.count >= OF_ALL_MAX {
-            self.forget_old(now);
-        }
-        let waiting = self.waiting.entry(target.session.incarnation).or_default();
-        if waiting.len() >= OF_SESSION_MAX || (self.count >= OF_ALL_MAX && !waiting.is_empty()) {
+        let session = target.session.incarnation;
+        let waiting = self.waiting.entry(session).or_default();
+        if waiting.len() >= OF_SESSION_MAX {
             if waiting.front().is_some_and(|first| place < first.place) {
                 return;
             }
             waiting.pop_front();
             self.count -= 1;
         }
-        if self.count < OF_ALL_MAX {
-            let before = waiting.partition_point(|other| other.place < place);
-            waiting.insert(before, Waiting { place, since: now, at, message, target });
-            self.count += 1;
+        let before = waiting.partition_point(|other| other.place < place);
+        waiting.insert(before, Waiting { place, since: now, at, message, target });
+        self.count += 1;
+        self.order.push_back((now, session));
+        while self.count > OF_ALL_MAX {
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Some((oldest, session)) = self.order.pop_front() else { return };
+        let Some(waiting) = self.waiting.get_mut(&session) else { return };
+        if let Some(place) = waiting.iter().position(|waiting| waiting.since == oldest) {
+            waiting.remove(place);
+            self.count -= 1;
+        }
+        if waiting.is_empty() {
+            self.waiting.remove(&session);
         }
     }
 
     /// A connection may not be handed the session's messages any more. One that was itself handed none, because an earlier one was not done with, leaves
     /// nothing behind.
     pub(super) fn note_left(&mut self, session: Attachment, gateway: GatewayId, now: Instant) {
-        if !self.recalled.contains_key(&session.incarnation) {
+        let earlier = self.left.get(&session.incarnation).is_some_and(|earlier| earlier.is_recent(now));
+        if !earlier && !self.is_recalling(session.incarnation) {
             let earlier = Earlier { session, node: gateway.node, since: now };
             self.left.insert(session.incarnation, earlier);
         }
@@ -112,8 +129,9 @@ impl Late {
     }
 
     /// The session has a connection: the one before it, if it is to be asked what it was not handed.
-    fn recall(&mut self, session: Incarnation, now: Instant) -> Option<Earlier> {
-        let earlier = self.left.remove(&session).filter(|earlier| earlier.is_recent(now))?;
+    fn recall(&mut self, session: Incarnation, linked: &[NodeId], now: Instant) -> Option<Earlier> {
+        let asked = |earlier: &Earlier| earlier.is_recent(now) && linked.contains(&earlier.node);
+        let earlier = self.left.remove(&session).filter(asked)?;
         self.recalled.insert(session, Earlier { since: now, ..earlier });
         Some(earlier)
     }
@@ -149,10 +167,9 @@ impl Late {
     }
 
     fn forget_old(&mut self, now: Instant) {
-        let young = |waiting: &Waiting| now.saturating_since(waiting.since) < KEPT;
-        self.waiting.values_mut().for_each(|waiting| waiting.retain(young));
-        self.waiting.retain(|_, waiting| !waiting.is_empty());
-        self.count = self.waiting.values().map(VecDeque::len).sum();
+        while self.order.front().is_some_and(|(since, _)| now.saturating_since(*since) >= KEPT) {
+            self.drop_oldest();
+        }
     }
 }
 
@@ -163,6 +180,7 @@ impl Lead {
         &mut self,
         session: Attachment,
         to: NodeId,
+        linked: &[NodeId],
         now: Instant,
         out: &mut Vec<Addressed>,
     ) {
@@ -170,7 +188,7 @@ impl Lead {
         if self.late.is_recalling(incarnation) {
             return;
         }
-        if let Some(Earlier { session, node, .. }) = self.late.recall(incarnation, now) {
+        if let Some(Earlier { session, node, .. }) = self.late.recall(incarnation, linked, now) {
             out.push(Addressed { to: node, frame: Frame::Recall { shard, session } });
             return;
         }

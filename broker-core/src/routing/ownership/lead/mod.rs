@@ -304,7 +304,12 @@ impl Lead {
             Effect::Live { message, hearers } => self.push_live(&message, &hearers, machine.time(), out),
             Effect::Ready(session) => drop(self.ready.insert(session)),
             Effect::Bound(session) => drop(self.ready.insert(session.incarnation)),
-            Effect::Unbound { session, gateway: left } => self.late.note_left(session, left, gateway.now()),
+            Effect::Unbound { session, gateway: left } => {
+                self.late.note_left(session, left, gateway.now());
+                if self.feeds.get(&session.incarnation).is_some_and(|feed| feed.session <= session) {
+                    self.feeds.remove(&session.incarnation);
+                }
+            }
             Effect::HubReady(hub) => drop(self.hubs_ready.insert(hub)),
             Effect::Forward { to } => drop(self.outbox_ready.insert(to)),
             Effect::Volatile { session, message, retain, subscription_ids } => {

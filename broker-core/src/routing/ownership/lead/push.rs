@@ -69,7 +69,7 @@ impl Lead {
     ) {
         self.answer_askers(machine, out);
         for session in std::mem::take(&mut self.ready) {
-            self.push_feed(session, machine, (time, now), out);
+            self.push_feed(session, machine, (time, now), around.linked, out);
         }
         for gateway in std::mem::take(&mut self.hubs_ready) {
             self.push_hub(gateway, machine, time, out);
@@ -84,6 +84,7 @@ impl Lead {
         session: Incarnation,
         machine: &Machine,
         (time, now): (WallTime, Instant),
+        linked: &[NodeId],
         out: &mut Vec<Addressed>,
     ) {
         let Some(feed) = self.feeds.get_mut(&session) else { return };
@@ -126,7 +127,7 @@ impl Lead {
             out.push(Addressed { to, frame: Frame::Push { shard, session, wall: time, first, end, items } });
         }
         feed.next = Some(next);
-        self.push_late(session, to, now, out);
+        self.push_late(session, to, linked, now, out);
     }
 
     pub(super) fn push_hub(

@@ -6,6 +6,8 @@ use crate::base::ids::NodeId;
 use crate::base::time::{Duration, Instant};
 use crate::shard::{Attachment, Machine};
 use bytestring::ByteString;
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 
 /// How long a CONNECT waits for a gateway that says nothing, and to which there is a link.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -13,11 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// A gateway that wants to know what a session was attached as last, and is to be told when that is over.
 #[derive(Debug)]
 struct Asking {
-    asker: NodeId,
     client_id: ByteString,
-    /// The attachment that is to end.
-    earlier: Attachment,
-    /// It is here.
+    /// Where the attachment is that is to end.
     node: NodeId,
     since: Instant,
 }
@@ -25,26 +24,27 @@ struct Asking {
 /// The questions that wait.
 #[derive(Debug, Default)]
 pub(super) struct Takeovers {
-    waiting: Vec<Asking>,
+    /// By the attachment that is to end, and who asks.
+    waiting: BTreeMap<(Attachment, NodeId), Asking>,
     /// Those that wait no more.
     over: Vec<(NodeId, ByteString)>,
 }
 
 impl Takeovers {
-    fn end(&mut self, which: impl Fn(&Asking) -> bool) {
-        let ended = self.waiting.extract_if(.., |asking| which(asking));
-        self.over.extend(ended.map(|asking| (asking.asker, asking.client_id)));
+    fn end(&mut self, among: impl RangeBounds<(Attachment, NodeId)>, which: impl Fn(&Asking) -> bool) {
+        let ended = self.waiting.extract_if(among, |_, asking| which(asking));
+        self.over.extend(ended.map(|((_, asker), asking)| (asker, asking.client_id)));
     }
 
     /// A gateway that cannot be reached finds out by itself that it has lost its connections.
     pub(super) fn on_peer_down(&mut self, peer: NodeId) {
-        self.waiting.retain(|asking| asking.asker != peer);
-        self.end(|asking| asking.node == peer);
+        self.waiting.retain(|(_, asker), _| *asker != peer);
+        self.end(.., |asking| asking.node == peer);
     }
 
     /// Time has passed.
     pub(super) fn on_timer(&mut self, now: Instant) {
-        self.end(|asking| now.saturating_since(asking.since) >= PATIENCE);
+        self.end(.., |asking| now.saturating_since(asking.since) >= PATIENCE);
     }
 }
 
@@ -66,17 +66,16 @@ impl Lead {
             self.takeovers.over.push((asker, client_id));
             return;
         };
-        let mut asked = self.takeovers.waiting.iter();
-        if !asked.any(|asking| asking.asker == asker && asking.earlier == earlier) {
+        self.takeovers.waiting.entry((earlier, asker)).or_insert_with(|| {
             out.push(Addressed { to: node, frame: Frame::Yield { session: earlier } });
-            let asking = Asking { asker, client_id, earlier, node, since: now };
-            self.takeovers.waiting.push(asking);
-        }
+            Asking { client_id, node, since: now }
+        });
     }
 
     /// A gateway does not have this connection any more, and what it left behind is on record.
     pub(in crate::routing::ownership) fn on_yielded(&mut self, from: NodeId, session: Attachment) {
-        self.takeovers.end(|asking| asking.node == from && asking.earlier == session);
+        let of_it = (session, NodeId(0))..=(session, NodeId(u32::MAX));
+        self.takeovers.end(of_it, |asking| asking.node == from);
     }
 
     /// Answers the questions that wait no more.
