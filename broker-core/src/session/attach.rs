@@ -88,10 +88,10 @@ impl Gateway {
         self.process(id);
     }
 
-    /// The end of an attachment that nothing was sent to. Its client may be waiting on another connection by now.
+    /// The end of an attachment that nothing was sent to. A client that had the session before may be waiting for it on another connection by now.
     fn detach_unsent(&mut self, attached: &Attached<'_>) {
         let (session, sent) = (attached.session, SentUpto::new());
-        let grace_ms = self.limits.connect_timeout_ms;
+        let grace_ms = if attached.present { self.limits.connect_timeout_ms } else { 0 };
         let detach = Detach { session, expiry_s: None, discard_will: false, sent, grace_ms };
         self.intents.push_back(Intent::Detach { receipt: None, detach });
     }

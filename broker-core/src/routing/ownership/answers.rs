@@ -248,12 +248,12 @@ impl Edge {
         let (conn, session) = (gather.conn(), gather.session());
         match (part, verdict) {
             (Part::Release, Verdict::Released { known }) => gather.released(known),
-            (Part::Machine(places), Verdict::Subscribed(answers)) => {
+            (Part::Machine(places), Verdict::Subscribed(answers)) if places.len() == answers.len() => {
                 for (place, answer) in places.into_iter().zip(answers) {
                     gather.settle(place, answer.map_or_else(|reason| reason, effects::granted));
                 }
             }
-            (Part::Machine(places), Verdict::Unsubscribed(existed)) => {
+            (Part::Machine(places), Verdict::Unsubscribed(existed)) if places.len() == existed.len() => {
                 for (place, existed) in places.into_iter().zip(existed) {
                     gather.settle(place, effects::unsubscribed(existed));
                 }

@@ -16,6 +16,7 @@ mod lead;
 mod members;
 mod meta;
 mod replica;
+mod sound;
 mod stream;
 mod turn;
 mod yielding;
@@ -242,11 +243,11 @@ impl Ownership {
         }
     }
 
-    /// A frame came from a member. One that cannot be read is an event, and changes nothing.
+    /// A frame came from a member. One that cannot be read, or names what cannot be, is an event, and changes nothing.
     pub fn on_peer_frame(&mut self, peer: NodeId, bytes: &Bytes, gateway: &mut Gateway) {
         match Frame::decode(bytes) {
-            Ok(frame) => self.on_frame(peer, frame, gateway),
-            Err(_) => gateway.event(Event::PeerFrameRefused { peer }),
+            Ok(frame) if frame.is_sound(peer, self.placement) => self.on_frame(peer, frame, gateway),
+            _ => gateway.event(Event::PeerFrameRefused { peer }),
         }
     }
 

@@ -189,6 +189,7 @@ impl Machine {
             }
             Op::Unsubscribe { session, filters } => self.unsubscribe(*session, filters, effects),
             Op::Progress { session, steps } => self.progress(*session, steps),
+            Op::Touch { shard, .. } if shard.0 >= self.placement.shards() => Verdict::Fenced,
             Op::Touch { session, shard } => match self.current(*session) {
                 Some(record) => {
                     record.touched.insert(*shard);
