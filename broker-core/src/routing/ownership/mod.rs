@@ -8,6 +8,7 @@ mod answers;
 mod arrivals;
 mod arriving;
 mod client;
+mod clock;
 mod dispatch;
 mod edge;
 mod frame;

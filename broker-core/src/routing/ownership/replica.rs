@@ -1,6 +1,7 @@
 //! One replica of a shard: its part of the log, the machine, and, while it leads, what a leader does.
 
 use super::arrivals::Arrivals;
+use super::clock::ShardClock;
 use super::frame::{Addressed, Frame};
 use super::lead::{Lead, Surroundings};
 use crate::base::ids::{NodeId, ShardId, Term};
@@ -24,8 +25,7 @@ pub(super) struct Replica {
     pub(super) machine: Machine,
     limits: QueueLimits,
     arrivals: Arrivals,
-    /// When the last entry that was applied came, by this node's monotonic clock; `None` if that was before the node started.
-    came_at: Option<Instant>,
+    clock: ShardClock,
     lead: Option<Lead>,
     /// To whom it was handing over when that was last looked at.
     handing_over_to: Option<NodeId>,
@@ -45,7 +45,7 @@ impl Replica {
             machine,
             limits,
             arrivals,
-            came_at: None,
+            clock: ShardClock::default(),
             lead: None,
             handing_over_to: None,
             effects: Vec::new(),
@@ -65,13 +65,9 @@ impl Replica {
         self.lead.as_ref().filter(|lead| lead.serves()).map(Lead::term)
     }
 
-    /// Shard time, as a leader would put it into an entry: that of the last entry and what has passed since that came. Nobody knows that after a
-    /// start; the wall clock has to do until an entry comes.
+    /// Shard time, as a leader would put it into an entry.
     pub(super) fn time(&self, now: Instant, wall: WallTime) -> WallTime {
-        match self.came_at {
-            Some(came_at) => self.machine.time() + now.saturating_since(came_at),
-            None => self.machine.time().max(wall),
-        }
+        self.clock.time(self.machine.time(), now, wall)
     }
 
     /// All of it, for the node's snapshot.
@@ -155,11 +151,12 @@ impl Replica {
             match commit {
                 Commit::Machine { chunks, .. } => {
                     self.restore(&chunks);
-                    self.came_at = None;
+                    self.clock.restored();
                 }
                 Commit::Entry { index, term, data } => {
-                    self.came_at = self.arrivals.take(index);
+                    let came_at = self.arrivals.take(index);
                     self.apply(term, &data, gateway, around, out);
+                    self.clock.entry(came_at, self.machine.time(), gateway.now());
                 }
             }
         }
@@ -176,10 +173,12 @@ impl Replica {
     fn follow_role(&mut self, gateway: &Gateway) {
         let Role::Leader { term } = self.group.role() else {
             self.lead = None;
+            self.clock.follow();
             return;
         };
         if self.lead.as_ref().is_none_or(|lead| lead.term() != term) {
             self.lead = Some(Lead::new(self.shard, term, gateway.now()));
+            self.clock.lead(self.machine.time(), gateway.now(), gateway.wall());
         }
         if self.lead.as_ref().is_some_and(Lead::is_to_propose) {
             let at = self.time(gateway.now(), gateway.wall());

@@ -55,38 +55,47 @@ pub(super) const IN_A_ROW: Story = Story::new(
     in_a_row,
 );
 
+/// When the first row of takeovers begins: everybody is connected.
+const BEGIN_MS: u64 = 2_000;
+/// From one row to the next.
+const ROW_MS: u64 = 2_500;
+const ROWS: u64 = 4;
+
 fn in_a_row(seed: u64) -> Scenario {
     let mut plot = Plot::in_cluster("takeovers-in-a-row", seed);
     plot.scenario.topology.peers.latency_us = Span { min: 50, max: plot.rng.between(300, 8_000) };
     let listener = plot.durable("listener");
     plot.subscribe(20, listener, "will/#", Qos::ExactlyOnce);
-    for (name, topic) in [("one", "will/a"), ("two", "will/b"), ("three", "will/c")] {
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h"] {
         let client = plot.durable_v5(name);
         plot.spec(client).session_expiry_s = *plot.rng.pick(&[1, 2, 3_600]);
-        if plot.rng.chance(2, 3) {
-            let (qos, delay_s) = (plot.reliable(), plot.ms(0, 2) as u32);
-            plot.will(client, topic, qos, delay_s);
+        if plot.rng.chance(3, 4) {
+            let (qos, delay_s) = (plot.reliable(), *plot.rng.pick(&[0, 0, 0, 1]));
+            plot.will(client, &format!("will/{name}"), qos, delay_s);
         }
-        for row in 0..3 {
-            let mut at_ms = 2_000 + row * 2_500 + plot.ms(0, 800);
+        for row in 0..ROWS {
+            let mut at_ms = BEGIN_MS + row * ROW_MS + plot.ms(0, 400);
+            let mut last = None;
             for _ in 0..plot.ms(1, 4) {
                 let node = plot.any_node();
                 plot.connect_to(at_ms, client, node);
+                last = Some((node, at_ms));
                 at_ms += *plot.rng.pick(&[1, 5, 20, 100]) * plot.ms(1, 3);
+            }
+            // Cut off while its client waits there.
+            if let Some((node, at_ms)) = last.filter(|_| plot.rng.chance(1, 4)) {
+                let (from_ms, lasts_ms) = (at_ms + plot.ms(2, 40), plot.ms(1_000, 2_300));
+                plot.fault(from_ms, from_ms + lasts_ms, FaultKind::Isolate { node });
             }
         }
     }
-    for row in 0..3 {
+    // Some roads are long, others are not: an answer comes behind what was asked later.
+    for _ in 0..plot.ms(1, 3) {
         let (from, to) = (plot.any_node(), plot.any_node());
-        let at_ms = 2_000 + row * 2_500 + plot.ms(0, 1_000);
-        let kind = match plot.rng.chance(1, 2) {
-            true => FaultKind::Isolate { node: from },
-            false => FaultKind::PeerLatency { from, to, extra_ms: plot.ms(10, 1_000) },
-        };
+        let extra_ms = *plot.rng.pick(&[20, 100, 400]) * plot.ms(1, 2);
         if from != to {
-            let until_ms = at_ms + plot.ms(100, 3_000);
-            plot.fault(at_ms, until_ms, kind);
+            plot.fault(BEGIN_MS, BEGIN_MS + ROWS * ROW_MS, FaultKind::PeerLatency { from, to, extra_ms });
         }
     }
-    plot.ends(11_000)
+    plot.ends(BEGIN_MS + ROWS * ROW_MS + 2_000)
 }
