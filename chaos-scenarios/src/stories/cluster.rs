@@ -1,6 +1,7 @@
 //! Stories of several nodes.
 
 mod blackout;
+mod busy;
 mod clog;
 mod gateways;
 mod leaders;
@@ -21,7 +22,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 24] = [
+const OWN: [Story; 25] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -40,6 +41,7 @@ const OWN: [Story; 24] = [
     retained::STORY,
     shared::STORY,
     clog::STORY,
+    busy::STORY,
     leases::STORY,
     leases::SLEEPER,
     members::JOIN,
