@@ -8,7 +8,7 @@ use serde::Serialize;
 /// One thing that happened in the core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub enum Event {
-    /// A node opened its data: what it found.
+    /// A node opened its data: what it found. A member of a cluster holds what its snapshot holds, until the leaders say what of the rest is committed.
     Recovered {
         /// Entries replayed after the snapshot.
         entries: u64,

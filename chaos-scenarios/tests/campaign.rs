@@ -8,22 +8,20 @@ use std::num::NonZeroUsize;
 
 #[test]
 fn two_thousand_seeds_of_one_node() {
-    holds(&campaign::tasks(0, 2_000, None), &[]);
+    holds(&campaign::tasks(0, 2_000, None));
 }
 
 #[test]
 fn five_thousand_seeds_of_clusters() {
-    // No bits rot on the disks of members yet, and what a member recovers it learns from the leader.
-    let beyond = ["damaged disk refused", "recovered sessions and messages"];
-    holds(&campaign::tasks_of_cluster(0, 5_000), &beyond);
+    holds(&campaign::tasks_of_cluster(0, 5_000));
 }
 
-/// Runs them all: every promise holds, and all situations are reached but those that are `beyond` reach.
-fn holds(tasks: &[Task], beyond: &[&str]) {
+/// Runs them all: every promise holds, and all situations are reached.
+fn holds(tasks: &[Task]) {
     let jobs = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let summary = campaign::run(tasks, jobs, |_| {});
     assert_eq!(summary.ending(), Ending::Holds, "{}", failures(&summary));
-    assert_eq!(summary.never(), beyond, "the situations that no seed reached, and those that none can reach");
+    assert!(summary.never().is_empty(), "no seed reached {:?}", summary.never());
 }
 
 /// The failures, each with the command that replays it.

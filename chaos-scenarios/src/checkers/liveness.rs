@@ -140,13 +140,20 @@ fn up_from(model: &Model<'_>, from: Place, until: Instant) -> bool {
 }
 
 fn converges(model: &Model<'_>) -> Verdict {
-    let rot = model.ground.windows.iter().any(|window| matches!(window.kind, FaultKind::BitRot { .. }));
+    let rotten = |node: NodeId| {
+        let windows = model.ground.windows.iter();
+        windows
+            .map(|window| window.kind)
+            .any(|kind| matches!(kind, FaultKind::BitRot { node: rotten, .. } if *rotten == node))
+    };
+    // A member of a cluster is replaced by another one, and nobody waits for it.
+    let is_expected = |node: NodeId| rotten(node) && model.ground.is_gone_for_good(node);
     let refused = model.history.records.iter().enumerate().find_map(|(place, record)| match &record.what {
-        What::NodeRefused { node, why } => Some((place, *node, why)),
+        What::NodeRefused { node, why } if !is_expected(*node) => Some((place, *node, why)),
         _ => None,
     });
     if let Some((place, node, why)) = refused {
-        if rot {
+        if rotten(node) {
             return Verdict::Unknown(format!("node {node} refused its damaged disk, as it must: {why}"));
         }
         let what = format!("node {node} could not start from its disk: {why}");

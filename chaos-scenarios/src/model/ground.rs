@@ -146,14 +146,15 @@ impl<'a> Ground<'a> {
     }
 
     /// Why the disk is not held to what was acknowledged, if it is not: writes in the background and a crash, or bits
-    /// that flipped at the end of the log, where damage cannot be told from a torn write.
+    /// that flipped at the end of the log of a node alone, where damage cannot be told from a torn write.
     pub fn forgetful(&self) -> Option<&'static str> {
         let background = self.scenario.topology.nodes.iter().any(|node| node.durability == Durability::Async);
         if background && self.crashes().next().is_some() {
             return Some("writes are made in the background and a node crashed");
         }
         let rot = self.windows.iter().any(|window| matches!(window.kind, FaultKind::BitRot { .. }));
-        rot.then_some("bits flipped on the disk, which may look like a torn last write")
+        (rot && !self.is_cluster())
+            .then_some("bits flipped on the disk, which may look like a torn last write")
     }
 
     /// The times nodes went down other than in order.

@@ -22,7 +22,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 25] = [
+const OWN: [Story; 26] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -46,6 +46,7 @@ const OWN: [Story; 25] = [
     leases::SLEEPER,
     members::JOIN,
     members::REPLACE,
+    members::ROTTEN,
     members::DRAIN,
     unequal_disks::STORY,
 ];

@@ -84,6 +84,8 @@ pub struct Ownership {
     snapshot_log_bytes: u64,
     last_snapshot_bytes: u64,
     snapshot_pending: bool,
+    /// How many records it found on its disk behind the snapshot, and the last of all, until it has said so.
+    found: Option<(u64, Lsn)>,
 }
 
 /// Why a member cannot open its data.
@@ -143,6 +145,8 @@ impl Ownership {
     pub fn open(setup: MemberSetup, recovered: &Recovered, now: Instant) -> Result<Self, OpenError> {
         let MemberSetup { node, cluster, seed, limits, snapshot_log_bytes } = setup;
         let placement = Placement::new(cluster.shards);
+        let last = recovered.records.last().map(|record| record.lsn);
+        let last = last.or(recovered.snapshot.as_ref().map(|snapshot| snapshot.upto)).unwrap_or_default();
         let Opened { mut log, replicas: found, directory: recorded } =
             NodeLog::open(recovered, now).map_err(OpenError::Log)?;
         let begins = recorded.is_none();
@@ -175,6 +179,7 @@ impl Ownership {
             snapshot_log_bytes,
             last_snapshot_bytes: 0,
             snapshot_pending: false,
+            found: Some((recovered.records.len() as u64, last)),
         };
         ownership.open_replicas(found);
         ownership.follow_directory(None);
@@ -304,6 +309,7 @@ impl Ownership {
                 replica.advance(&mut self.log, gateway, &around, &mut out);
                 unsaid |= replica.is_unsaid();
             }
+            self.tell_found(gateway);
             unsaid |= self.advance_meta(gateway, &mut out);
             self.edge.alive = self.log.durable() >= self.life_record;
             self.edge.send_all_requests(gateway.wall(), &mut out);
@@ -317,6 +323,20 @@ impl Ownership {
                 return;
             }
         }
+    }
+
+    /// Says once what was recovered from the disk: of sessions and messages what was in the snapshot, for what came later is only known to be committed when
+    /// a leader says so.
+    fn tell_found(&mut self, gateway: &mut Gateway) {
+        let Some((entries, last)) = self.found.take() else { return };
+        let counts = self.machines().map(Machine::counts);
+        let (sessions, messages) = counts.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+        gateway.event(Event::Recovered {
+            entries,
+            last,
+            sessions: sessions as u64,
+            messages: messages as u64,
+        });
     }
 
     /// Applies what the meta group has committed, as [`Ownership::advance`] does for shards. True if its members have changed.

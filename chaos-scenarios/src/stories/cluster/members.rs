@@ -41,21 +41,24 @@ pub(super) const DRAIN: Story = Story::new(
     },
 );
 
+pub(super) const ROTTEN: Story = Story::new(
+    "rotten-disk-replaced",
+    "a node goes on with a damaged disk, or takes from the others what they still have",
+    "ours",
+    |seed| {
+        let (mut plot, at_ms) = served("rotten-disk-replaced", seed);
+        let (node, bits) = (plot.any_node(), u32::try_from(plot.ms(1, 40)).expect("a small number"));
+        plot.fault(at_ms, at_ms + 100, FaultKind::BitRot { node, bits });
+        members::replace(&mut plot.scenario, at_ms + plot.rng.between(500, 3_000), node, true);
+        plot.ends(END_MS + 1_000)
+    },
+);
+
+/// Until when its clients work.
+const END_MS: u64 = 14_000;
+
 fn make(name: &str, seed: u64, change: impl FnOnce(&mut Scenario, u64)) -> Scenario {
-    let mut plot = Plot::in_cluster(name, seed);
-    let at_ms = plot.ms(1_000, 2_500);
-    let end_ms = 14_000;
-    for name in ["one", "two", "three"] {
-        let publisher = plot.durable(name);
-        plot.work(publisher, (200, end_ms), (20, 150), RELIABLE, &["t/a", "t/b", "t/c", "t/d"]);
-    }
-    for name in ["four", "five"] {
-        let subscriber = plot.durable(name);
-        plot.subscribe(50, subscriber, "t/#", Qos::ExactlyOnce);
-        plot.will(subscriber, "t/will", Qos::AtLeastOnce, 0);
-    }
-    let passing = plot.clean("passing");
-    plot.subscribe(50, passing, "t/#", Qos::AtLeastOnce);
+    let (mut plot, at_ms) = served(name, seed);
     change(&mut plot.scenario, at_ms);
     // In every other run somebody dies while replicas move.
     if seed.is_multiple_of(2) {
@@ -66,5 +69,23 @@ fn make(name: &str, seed: u64, change: impl FnOnce(&mut Scenario, u64)) -> Scena
         let kind = if power { FaultKind::PowerLoss { node } } else { FaultKind::Kill { node } };
         plot.fault(from_ms, from_ms + down_ms, kind);
     }
-    plot.ends(end_ms + 1_000)
+    plot.ends(END_MS + 1_000)
+}
+
+/// Clients at work, and when something is to happen to the members.
+fn served(name: &str, seed: u64) -> (Plot, u64) {
+    let mut plot = Plot::in_cluster(name, seed);
+    let at_ms = plot.ms(1_000, 2_500);
+    for name in ["one", "two", "three"] {
+        let publisher = plot.durable(name);
+        plot.work(publisher, (200, END_MS), (20, 150), RELIABLE, &["t/a", "t/b", "t/c", "t/d"]);
+    }
+    for name in ["four", "five"] {
+        let subscriber = plot.durable(name);
+        plot.subscribe(50, subscriber, "t/#", Qos::ExactlyOnce);
+        plot.will(subscriber, "t/will", Qos::AtLeastOnce, 0);
+    }
+    let passing = plot.clean("passing");
+    plot.subscribe(50, passing, "t/#", Qos::AtLeastOnce);
+    (plot, at_ms)
 }
