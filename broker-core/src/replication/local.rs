@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 /// The version of [`Body`]. 2 is that of a member of a cluster.
-const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 5;
 
 /// A record's content: a version byte, then this in postcard.
 #[derive(Serialize, Deserialize)]

@@ -3,16 +3,19 @@
 use crate::base::ids::{Index, Lsn, ShardId};
 use crate::cluster::Directory;
 use crate::face::Record;
+use crate::replication::local;
 use crate::replication::replica::{Base, HardState, LogEntry};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The version of [`Body`] and of the node's snapshots.
-pub(super) const VERSION: u8 = 5;
+pub(super) const VERSION: u8 = 6;
 
 /// The version of the records and snapshots of a node that holds everything itself.
-const VERSION_LOCAL: u8 = 4;
+const VERSION_LOCAL: u8 = local::VERSION;
+
+const _: () = assert!(VERSION != VERSION_LOCAL, "one is told from the other by its version");
 
 /// What a record says. The order of variants is part of the format: new ones go to the end.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
