@@ -1,6 +1,8 @@
 //! Many seeds: run on several threads, one world each, and merged in the order of the seeds, so that the result does not
 //! depend on how many threads there were.
 
+pub mod pieces;
+
 use crate::stories::{self, Story};
 use crate::trial::{self, Ending, Trial};
 use crate::{regressions, situations};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
 
-/// The version of [`Body`]. 2 is that of a member of a cluster.
+/// The version of [`Body`]; no version of the records of a member of a cluster.
 pub(super) const VERSION: u8 = 5;
 
 /// A record's content: a version byte, then this in postcard.

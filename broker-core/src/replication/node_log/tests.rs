@@ -5,6 +5,7 @@ use super::{
 use crate::base::ids::{NodeId, Term};
 use crate::base::time::Instant;
 use crate::cluster::Directory;
+use crate::replication::local;
 use crate::replication::replica::EntryKind;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -167,7 +168,7 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
     let mut longer = whole[0].body.to_vec();
     longer.push(0);
     assert_eq!(refused(with(&longer)), Some(NodeLogError::Malformed(Lsn(1))));
-    assert!(NodeLogError::Version(Lsn(1), 4).to_string().contains("without one"));
+    assert!(NodeLogError::Version(Lsn(1), local::VERSION).to_string().contains("without one"));
     assert!(gap.to_string().contains("new number"));
 }
 

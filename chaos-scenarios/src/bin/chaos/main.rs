@@ -78,7 +78,16 @@ fn command() -> Command {
                 .long("json")
                 .value_name("FILE")
                 .help("Also write the summary, with all findings, to FILE"),
-        );
+        )
+        .arg(
+            Arg::new("markdown")
+                .long("markdown")
+                .value_name("FILE")
+                .help("Also write the summary as a page of Markdown to FILE"),
+        )
+        .arg(Arg::new("pieces").long("pieces").value_name("DIR").conflicts_with("until-failure").help(
+            "Keep what is done in DIR, by the thousand, and go on from there: a long campaign may be interrupted",
+        ));
     let replay = Command::new("replay")
         .about("Runs one seed twice, compares the runs, and tells what happened")
         .arg(story("scenario").required(true))

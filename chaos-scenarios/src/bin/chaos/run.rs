@@ -1,11 +1,12 @@
 //! `chaos run`.
 
-use chaos_scenarios::campaign::{self, Summary};
+use chaos_scenarios::campaign::{self, Summary, pieces};
 use chaos_scenarios::trial::{Ending, Trial};
 use clap::ArgMatches;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 
 pub(crate) fn run(options: &ArgMatches) -> Result<u8, String> {
     let story = super::story(options)?;
@@ -32,13 +33,22 @@ pub(crate) fn run(options: &ArgMatches) -> Result<u8, String> {
         bar.set_message(format!("{failed} failed"));
         bar.inc(1);
     };
-    let summary = match until_failure {
-        false => campaign::run(&tasks, jobs, done),
-        true => campaign::run_until_failure(&tasks, jobs, done),
+    let summary = match (until_failure, options.get_one::<String>("pieces")) {
+        (true, _) => Ok(campaign::run_until_failure(&tasks, jobs, done)),
+        (false, None) => Ok(campaign::run(&tasks, jobs, done)),
+        (false, Some(folder)) => {
+            let found = |runs| bar.inc(runs as u64);
+            pieces::run(Path::new(folder), &tasks, jobs, done, found)
+                .map_err(|error| format!("the pieces in {folder}: {error}"))
+        }
     };
     // The bar's own hook would outlive it.
     drop(std::panic::take_hook());
     bar.finish_and_clear();
+    let summary = summary?;
+    if let Some(file) = options.get_one::<String>("markdown") {
+        std::fs::write(file, page(&summary)).map_err(|error| format!("cannot write {file}: {error}"))?;
+    }
     if let Some(file) = options.get_one::<String>("json") {
         let text = serde_json::to_string_pretty(&summary).map_err(|error| error.to_string())?;
         std::fs::write(file, text).map_err(|error| format!("cannot write {file}: {error}"))?;
@@ -55,6 +65,35 @@ fn bar(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} seeds, {msg}, {eta} left");
     let bar = ProgressBar::with_draw_target(Some(length), target);
     bar.with_style(style.expect("the template is well formed"))
+}
+
+/// What a campaign came to, as a page of Markdown.
+fn page(summary: &Summary) -> String {
+    let mut text = String::from("# What a long campaign came to\n\n");
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{}; {} s of simulated time, {} messages. Before them {} seeds that had failed once.\n",
+        summary.line(),
+        summary.simulated_ms / 1_000,
+        summary.messages,
+        summary.regressions
+    );
+    let _ = writeln!(text, "| scenario | runs | failed |\n|---|---:|---:|");
+    for (name, (runs, failed)) in &summary.stories {
+        let _ = writeln!(text, "| `{name}` | {runs} | {failed} |");
+    }
+    let _ = writeln!(text, "\n| situation | runs that reached it |\n|---|---:|");
+    for (name, runs) in &summary.situations {
+        let _ = writeln!(text, "| {name} | {runs} |");
+    }
+    if !summary.failures.is_empty() {
+        let _ = writeln!(text, "\nThe runs that failed:\n");
+    }
+    for trial in &summary.failures {
+        let _ = writeln!(text, "- `chaos replay {} {}`", trial.story, trial.seed);
+    }
+    text
 }
 
 /// How many failures are told in the table.
