@@ -232,7 +232,7 @@ impl Broker for Node {
             },
             Input::PeerUp { peer } => {
                 if let Routing::Ownership(routing) = &mut self.routing {
-                    routing.on_peer_up(peer, &mut self.gateway);
+                    routing.on_peer_up(peer);
                 }
             }
             Input::PeerFrame { peer, frame } => {

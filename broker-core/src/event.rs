@@ -1,6 +1,7 @@
 //! What happened, as values: they become log lines, metrics, the timeline, and the recorded reasons that the checkers read.
 
 use crate::base::ids::{ConnId, Lsn, NodeId, ShardId, WriteId};
+use crate::replication::node_log::Stranger;
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Serialize;
@@ -45,6 +46,21 @@ pub enum Event {
     PeerFrameRefused {
         /// Which member.
         peer: NodeId,
+    },
+    /// Who says that it is this member has lost the data that the member had, or a part: nothing is said to it. It must be replaced by a node with
+    /// another number.
+    StrangerRefused {
+        /// Who it says it is.
+        peer: NodeId,
+        /// What is wrong with it.
+        why: Stranger,
+    },
+    /// A member takes this node for a stranger, as in [`Event::StrangerRefused`].
+    TakenForStranger {
+        /// Which member.
+        peer: NodeId,
+        /// What is wrong with this node.
+        why: Stranger,
     },
     /// A directory of this cluster came that has another number of shards, or of replicas of each, than this node: it cannot be a
     /// member of that cluster. Nothing was changed.

@@ -130,6 +130,20 @@ impl EventLog {
                     );
                 }
             }
+            Event::StrangerRefused { peer, why } => {
+                error!(
+                    peer = peer.0,
+                    "the node that says it is this member is refused: {why}; replace it with `quorate members replace` by one with another number \
+                     and an empty data folder"
+                );
+            }
+            Event::TakenForStranger { peer, why } => {
+                error!(
+                    peer = peer.0,
+                    "the member refuses this node, saying: {why}; bring the data folder back, or replace this node with `quorate members replace` by \
+                     one with another number and an empty data folder"
+                );
+            }
             Event::Durable { write } => trace!(write = write.0, "durable"),
             Event::Snapshot { upto } => debug!(upto = upto.0, "snapshot"),
         }

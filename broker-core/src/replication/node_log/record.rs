@@ -1,6 +1,7 @@
 //! The bodies of a node's records: a version byte, then a [`Body`] in postcard.
 
-use crate::base::ids::{Index, Lsn, ShardId};
+use super::Introduction;
+use crate::base::ids::{Index, Lsn, NodeId, ShardId};
 use crate::cluster::Directory;
 use crate::face::Record;
 use crate::replication::local;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The version of [`Body`] and of the node's snapshots.
-pub(super) const VERSION: u8 = 6;
+pub(super) const VERSION: u8 = 7;
 
 /// The version of the records and snapshots of a node that holds everything itself.
 const VERSION_LOCAL: u8 = local::VERSION;
@@ -39,6 +40,10 @@ pub(super) enum Body {
     GivenUp { group: ShardId },
     /// The cluster's directory, as far as this node knows it.
     Directory(Directory),
+    /// The number of this folder, minted when it was first used.
+    Folder(u64),
+    /// A member as it introduced itself.
+    Met { member: NodeId, as_whom: Introduction },
 }
 
 impl Body {

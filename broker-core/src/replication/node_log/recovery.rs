@@ -1,8 +1,9 @@
 //! What a node finds on its disk when it starts.
 
+use super::Introduction;
 use super::record::{Body, NodeLogError};
 use super::snapshot;
-use crate::base::ids::{Index, Lsn, ShardId};
+use crate::base::ids::{Index, Lsn, NodeId, ShardId};
 use crate::cluster::Directory;
 use crate::face::Recovered;
 use crate::replication::replica::{HardState, Replica};
@@ -20,6 +21,10 @@ pub(super) struct Found {
     pub(super) given_up: BTreeMap<ShardId, HardState>,
     /// The directory as it knew it, `None` before the first start.
     pub(super) directory: Option<Directory>,
+    /// The number of the folder, `None` before the first start.
+    pub(super) folder: Option<u64>,
+    /// Members, as they introduced themselves last.
+    pub(super) met: BTreeMap<NodeId, Introduction>,
     /// The last record.
     pub(super) last: Lsn,
     /// Bytes of records after the snapshot.
@@ -33,6 +38,7 @@ pub(super) fn read(recovered: &Recovered) -> Result<Found, NodeLogError> {
         let held = snapshot::decode(&snapshot.chunks)?;
         (found.life, found.replicas) = (held.life, held.replicas);
         (found.given_up, found.directory) = (held.given_up, held.directory);
+        (found.folder, found.met) = (held.folder, held.met);
         found.last = snapshot.upto;
     }
     // Pieces of machines without the record that ends them: they came before a crash, and may be followed by others.
@@ -65,6 +71,8 @@ pub(super) fn read(recovered: &Recovered) -> Result<Found, NodeLogError> {
             Body::Directory(directory) => {
                 found.directory = Some(directory);
             }
+            Body::Folder(folder) => found.folder = Some(folder),
+            Body::Met { member, as_whom } => drop(found.met.insert(member, as_whom)),
             Body::Turn { group, hard, first, entries } => {
                 let replica = found.replicas.get_mut(&group);
                 let replica = replica.ok_or(NodeLogError::UnknownGroup(record.lsn, group))?;

@@ -1,8 +1,9 @@
 //! The snapshot of a node: a chunk that tells what follows, then for each group the chunks of its machine as they are, and
 //! its entries.
 
+use super::Introduction;
 use super::record::{NodeLogError, VERSION, exactly};
-use crate::base::ids::ShardId;
+use crate::base::ids::{NodeId, ShardId};
 use crate::cluster::Directory;
 use crate::replication::replica::{Base, HardState, LogEntry, Replica, pieces};
 use bytes::Bytes;
@@ -15,6 +16,8 @@ struct Contents {
     life: u64,
     directory: Option<Directory>,
     given_up: BTreeMap<ShardId, HardState>,
+    folder: Option<u64>,
+    met: BTreeMap<NodeId, Introduction>,
     groups: Vec<Group>,
 }
 
@@ -24,6 +27,8 @@ pub(super) struct Held {
     pub(super) life: u64,
     pub(super) directory: Option<Directory>,
     pub(super) given_up: BTreeMap<ShardId, HardState>,
+    pub(super) folder: Option<u64>,
+    pub(super) met: BTreeMap<NodeId, Introduction>,
     pub(super) replicas: BTreeMap<ShardId, Replica>,
 }
 
@@ -39,8 +44,8 @@ struct Group {
 
 /// The node's state as chunks.
 pub(super) fn encode(held: Held) -> Vec<Bytes> {
-    let Held { life, directory, given_up, replicas } = held;
-    let mut contents = Contents { life, directory, given_up, groups: Vec::new() };
+    let Held { life, directory, given_up, folder, met, replicas } = held;
+    let mut contents = Contents { life, directory, given_up, folder, met, groups: Vec::new() };
     // The first chunk comes first and is known last.
     let mut chunks = vec![Bytes::new()];
     for (group, replica) in replicas {
@@ -71,9 +76,9 @@ pub(super) fn decode(chunks: &[Bytes]) -> Result<Held, NodeLogError> {
     let mut rest = rest.iter();
     let groups = std::mem::take(&mut contents.groups);
     let replicas = groups.into_iter().map(|group| replica(group, &mut rest)).collect::<Option<_>>();
-    let Contents { life, directory, given_up, .. } = contents;
+    let Contents { life, directory, given_up, folder, met, .. } = contents;
     match (replicas, rest.next()) {
-        (Some(replicas), None) => Ok(Held { life, directory, given_up, replicas }),
+        (Some(replicas), None) => Ok(Held { life, directory, given_up, folder, met, replicas }),
         _ => Err(NodeLogError::SnapshotMalformed),
     }
 }

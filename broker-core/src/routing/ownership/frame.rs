@@ -4,6 +4,7 @@ use crate::base::ids::{NodeId, Position, ShardId};
 use crate::base::time::{Instant, WallTime};
 use crate::cluster::{Change, Directory, Refusal};
 use crate::message::Message;
+use crate::replication::node_log::{Introduction, Stranger};
 use crate::replication::raft;
 use crate::session::mirror::Pushed;
 use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};
@@ -14,7 +15,7 @@ use std::fmt;
 use std::rc::Rc;
 
 /// The version of [`Frame`].
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// One thing said. The order of variants is part of the format: new ones go to the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,10 @@ pub(super) enum Frame {
     Yield { session: Attachment },
     /// It has ended, and what it left behind is on record.
     Yielded { session: Attachment },
+    /// Who the sender is: the first frame over each link.
+    Introduction(Introduction),
+    /// The sender takes the other side for a stranger.
+    Stranger(Stranger),
 }
 
 /// Where a message stands among those of QoS 0 that the leader of a shard hands out, in the order of its terms.

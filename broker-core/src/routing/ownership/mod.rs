@@ -15,6 +15,7 @@ mod frame;
 mod gather;
 mod handover;
 mod lead;
+mod meeting;
 mod members;
 mod meta;
 mod replica;
@@ -24,11 +25,12 @@ mod turn;
 mod yielding;
 
 use crate::base::ids::{Lsn, NodeId, ShardId, WriteId};
+use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::cluster::{Change, Directory, META, Placement};
 use crate::event::Event;
 use crate::face::{ClusterSetup, Output, Recovered, TimerKind};
-use crate::replication::node_log::{NodeLog, NodeLogError, Opened};
+use crate::replication::node_log::{Introduction, NodeLog, NodeLogError, Opened};
 use crate::replication::raft::TICK;
 use crate::session::{Gateway, Intent};
 use crate::shard::{Machine, QueueLimits};
@@ -38,6 +40,7 @@ pub use frame::told;
 use frame::{Addressed, Frame};
 use handover::HandOvers;
 use lead::Surroundings;
+use meeting::Meeting;
 use meta::MetaReplica;
 use replica::Replica;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -71,8 +74,13 @@ pub struct Ownership {
     changes: BTreeMap<u64, (Instant, Change)>,
     /// Who leads each shard, as far as is known, and the latest term in which anybody did.
     leaders: Vec<(Option<NodeId>, u64)>,
+    /// How this node introduces itself.
+    introduction: Introduction,
+    /// The links over which not both sides have introduced themselves.
+    meetings: BTreeMap<NodeId, Meeting>,
+    /// The members to which there is a link, and that have introduced themselves.
     up: BTreeSet<NodeId>,
-    /// This node and those to which there is a link.
+    /// This node and those.
     linked: Vec<NodeId>,
     hand_overs: HandOvers,
     /// Frames from this node to itself.
@@ -169,6 +177,8 @@ impl Ownership {
             meta_leader: (None, 0),
             changes: BTreeMap::new(),
             leaders: vec![(None, 0); usize::from(cluster.shards)],
+            introduction: Introduction { folder: 0, life: 0, start: 0 },
+            meetings: BTreeMap::new(),
             up: BTreeSet::new(),
             linked: vec![node],
             hand_overs: HandOvers::default(),
@@ -183,7 +193,11 @@ impl Ownership {
         };
         ownership.open_replicas(found);
         ownership.follow_directory(None);
+        let mut numbers = Rng::from_seed(seed).fork("introduction");
+        let folder = ownership.log.folder(numbers.next_u64());
         ownership.life_record = ownership.log.begin_life();
+        let (life, start) = (ownership.log.life(), numbers.next_u64());
+        ownership.introduction = Introduction { folder, life, start };
         Ok(ownership)
     }
 
@@ -209,8 +223,13 @@ impl Ownership {
         self.send(out, gateway);
     }
 
+    /// There is a link to this member, or to who says that it is.
+    pub fn on_peer_up(&mut self, peer: NodeId) {
+        self.meetings.insert(peer, Meeting::default());
+    }
+
     /// There is a link to this member.
-    pub fn on_peer_up(&mut self, peer: NodeId, gateway: &mut Gateway) {
+    fn on_met(&mut self, peer: NodeId, gateway: &mut Gateway) {
         self.up.insert(peer);
         self.note_links();
         self.hand_overs.on_peer_up(peer);
@@ -232,6 +251,7 @@ impl Ownership {
 
     /// The link to a member is gone.
     pub fn on_peer_down(&mut self, peer: NodeId) {
+        self.meetings.remove(&peer);
         self.up.remove(&peer);
         self.note_links();
         self.hand_overs.on_peer_down(peer);
@@ -250,9 +270,13 @@ impl Ownership {
         }
     }
 
-    /// A frame came from a member. One that cannot be read, or names what cannot be, is an event, and changes nothing.
+    /// A frame came from a member. One that cannot be read, or names what cannot be, is an event, and changes nothing. What comes from a stranger is
+    /// nothing.
     pub fn on_peer_frame(&mut self, peer: NodeId, bytes: &Bytes, gateway: &mut Gateway) {
         match Frame::decode(bytes) {
+            Ok(Frame::Introduction(as_whom)) => self.on_introduction(peer, as_whom, gateway),
+            Ok(Frame::Stranger(why)) => gateway.event(Event::TakenForStranger { peer, why }),
+            Ok(_) if !self.up.contains(&peer) => {}
             Ok(frame) if frame.is_sound(peer, self.placement) => self.on_frame(peer, frame, gateway),
             _ => gateway.event(Event::PeerFrameRefused { peer }),
         }
@@ -312,6 +336,7 @@ impl Ownership {
             self.tell_found(gateway);
             unsaid |= self.advance_meta(gateway, &mut out);
             self.edge.alive = self.log.durable() >= self.life_record;
+            self.introduce(gateway);
             self.edge.send_all_requests(gateway.wall(), &mut out);
             self.edge.tell_yielded(gateway, &mut out);
             let idle = out.is_empty() && self.own.is_empty() && !unsaid;

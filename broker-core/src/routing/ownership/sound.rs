@@ -57,7 +57,11 @@ impl Frame {
             }
             Frame::Confirmed { from, to, upto } => is_shard(*from) && is_shard(*to) && *upto < u64::MAX,
             Frame::AskSession { shard, .. } | Frame::SessionIs { shard, .. } => is_shard(*shard),
-            Frame::Directory(_) | Frame::Change { .. } | Frame::Changed { .. } => true,
+            Frame::Directory(_)
+            | Frame::Change { .. }
+            | Frame::Changed { .. }
+            | Frame::Introduction(_)
+            | Frame::Stranger(_) => true,
         }
     }
 }
