@@ -48,6 +48,10 @@ pub(super) const ALL: &[Situation] = &[
     },
     Situation { name: "replica moved to another node", count: replicas_moved },
     Situation { name: "node went down while replicas moved", count: downs_while_moving },
+    Situation {
+        name: "member without its data refused",
+        count: |model| super::events(model, |event| matches!(event, Event::StrangerRefused { .. })),
+    },
     Situation { name: "node switched off for good after it had left", count: left },
 ];
 

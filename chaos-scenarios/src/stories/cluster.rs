@@ -22,7 +22,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 26] = [
+const OWN: [Story; 27] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -47,6 +47,7 @@ const OWN: [Story; 26] = [
     members::JOIN,
     members::REPLACE,
     members::ROTTEN,
+    members::WIPED,
     members::DRAIN,
     unequal_disks::STORY,
 ];

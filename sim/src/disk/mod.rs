@@ -151,6 +151,13 @@ impl SimDisk {
         }
     }
 
+    /// All files are gone, as on another disk.
+    pub fn wipe(&self) {
+        let state = &mut *self.state.borrow_mut();
+        state.names = Names::default();
+        state.files.clear();
+    }
+
     /// Flips one bit of a written, synced byte of a file whose name begins with `prefix` (any file: ""). Tells which
     /// byte, or `None` if there is none.
     pub fn rot_random(&self, prefix: &str, rng: &mut Rng) -> Option<(String, u64)> {

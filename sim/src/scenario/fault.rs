@@ -114,6 +114,11 @@ pub enum FaultKind {
         /// How many bits.
         bits: u32,
     },
+    /// The node is killed at the start, its disk is replaced by an empty one, and it is started at the end, under its old number.
+    Wipe {
+        /// Which.
+        node: NodeId,
+    },
     /// A link becomes slower.
     Latency {
         /// Whose.

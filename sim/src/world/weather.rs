@@ -126,6 +126,10 @@ impl World<'_> {
                 self.bring_down(ix, NodeDown::Killed);
                 self.nodes[ix.0].rot(*bits);
             }
+            FaultKind::Wipe { .. } => {
+                self.bring_down(ix, NodeDown::Killed);
+                self.nodes[ix.0].disk().wipe();
+            }
             FaultKind::Stop { .. } => {
                 if let Some(life) = life {
                     self.nodes[ix.0].input(&mut self.stage, Input::Shutdown);
@@ -156,6 +160,7 @@ impl World<'_> {
             FaultKind::Kill { .. }
             | FaultKind::PowerLoss { .. }
             | FaultKind::BitRot { .. }
+            | FaultKind::Wipe { .. }
             | FaultKind::Stop { .. } => self.stage.schedule(self.stage.now, Happening::Start(ix)),
             FaultKind::CrashAtDiskOp { .. } | FaultKind::CrashInRecovery { .. } => {
                 self.nodes[ix.0].disarm();

@@ -1,6 +1,7 @@
 use super::record::VERSION;
 use super::{
-    Base, HardState, Index, LogEntry, Lsn, NodeLog, NodeLogError, Opened, Record, Recovered, Replica, ShardId,
+    Base, HardState, Index, Introduction, LogEntry, Lsn, NodeLog, NodeLogError, Opened, Record, Recovered,
+    Replica, ShardId, Stranger,
 };
 use crate::base::ids::{NodeId, Term};
 use crate::base::time::Instant;
@@ -170,6 +171,33 @@ fn what_cannot_be_read_is_refused_with_the_reason() {
     assert_eq!(refused(with(&longer)), Some(NodeLogError::Malformed(Lsn(1))));
     assert!(NodeLogError::Version(Lsn(1), local::VERSION).to_string().contains("without one"));
     assert!(gap.to_string().contains("new number"));
+}
+
+#[test]
+fn who_was_met_is_known_again_and_a_stranger_too() {
+    let mut written = Written::new();
+    let folder = written.log.folder(77);
+    assert_eq!((folder, written.log.folder(78)), (77, 77));
+    let (met, peer) = (|folder, life, start| Introduction { folder, life, start }, NodeId(2));
+    assert_eq!(written.log.meet(peer, met(5, 3, 10)), Ok(()));
+    written.store();
+    let snapshot = written.log.snapshot(BTreeMap::new());
+    let disks = [
+        Recovered { records: written.disk.records.clone(), snapshot: None },
+        Recovered { records: Vec::new(), snapshot: Some(snapshot) },
+    ];
+    for disk in disks {
+        let mut log = NodeLog::open(&disk, Instant::ZERO).expect("it can be read").log;
+        assert_eq!(log.folder(79), 77);
+        assert_eq!(log.meet(peer, met(6, 9, 11)), Err(Stranger::OtherFolder));
+        assert_eq!(log.meet(peer, met(5, 2, 11)), Err(Stranger::OlderFolder));
+        assert_eq!(log.meet(peer, met(5, 3, 11)), Err(Stranger::OlderFolder), "a copy, started again");
+        assert!(log.is_idle(), "nothing is recorded of strangers");
+        assert_eq!(log.meet(peer, met(5, 3, 10)), Ok(()));
+        assert!(log.is_idle(), "nor of who is known");
+        assert_eq!(log.meet(peer, met(5, 4, 12)), Ok(()));
+        assert_eq!(log.meet(peer, met(5, 3, 10)), Err(Stranger::OlderFolder));
+    }
 }
 
 #[test]

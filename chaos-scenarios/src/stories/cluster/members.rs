@@ -1,6 +1,6 @@
 //! The members of the cluster change under traffic.
 
-use crate::generator::cluster::members;
+use crate::generator::cluster::{self, members};
 use crate::stories::Story;
 use crate::stories::plot::{Plot, RELIABLE};
 use sim::history::Qos;
@@ -50,6 +50,25 @@ pub(super) const ROTTEN: Story = Story::new(
         let (node, bits) = (plot.any_node(), u32::try_from(plot.ms(1, 40)).expect("a small number"));
         plot.fault(at_ms, at_ms + 100, FaultKind::BitRot { node, bits });
         members::replace(&mut plot.scenario, at_ms + plot.rng.between(500, 3_000), node, true);
+        plot.ends(END_MS + 1_000)
+    },
+);
+
+pub(super) const WIPED: Story = Story::new(
+    "wiped-disk-comes-back",
+    "a node that has lost its disk comes back under its number, votes again where it has voted, and what it had acknowledged is forgotten",
+    "ours",
+    |seed| {
+        let (mut plot, at_ms) = served("wiped-disk-comes-back", seed);
+        let nodes = cluster::shuffled(&mut plot.rng, &plot.nodes.clone());
+        let (knows, wiped, absent) = (nodes[0], nodes[1], nodes[2]);
+        // What is acknowledged while one is absent, two have; then one of them has it no more, and the other one is away.
+        let back_ms = at_ms + plot.ms(500, 2_000);
+        plot.fault(at_ms, back_ms, FaultKind::Isolate { node: absent });
+        plot.fault(back_ms, back_ms + 50, FaultKind::Wipe { node: wiped });
+        let replaced_ms = back_ms + plot.ms(3_000, 5_000);
+        plot.fault(back_ms, replaced_ms, FaultKind::Isolate { node: knows });
+        members::replace(&mut plot.scenario, replaced_ms, wiped, true);
         plot.ends(END_MS + 1_000)
     },
 );

@@ -20,6 +20,7 @@ impl FaultKind {
             FaultKind::FailWrite { .. } => "failing write",
             FaultKind::DiskFull { .. } => "full disk",
             FaultKind::BitRot { .. } => "bit rot",
+            FaultKind::Wipe { .. } => "wiped disk",
             FaultKind::Latency { .. } => "latency",
             FaultKind::Reset { .. } => "reset",
             FaultKind::HalfOpen { .. } => "half-open",
@@ -72,6 +73,7 @@ impl FaultKind {
             FaultKind::FailWrite { .. } => "a write fails, which ends the process",
             FaultKind::DiskFull { .. } => "files cannot be created or grown",
             FaultKind::BitRot { .. } => "bits of what was on disk have flipped",
+            FaultKind::Wipe { .. } => "a node came back under its number with an empty disk",
             FaultKind::Latency { .. } => "what a client and its node say to each other takes longer",
             FaultKind::Reset { .. } => "a client's connection was reset",
             FaultKind::HalfOpen { .. } => {
@@ -124,6 +126,7 @@ impl FaultKind {
             | FaultKind::FailWrite { node }
             | FaultKind::DiskFull { node }
             | FaultKind::BitRot { node, .. }
+            | FaultKind::Wipe { node }
             | FaultKind::WallJump { node, .. }
             | FaultKind::ClockRate { node, .. } => Some(*node),
             _ => None,
@@ -145,6 +148,7 @@ impl FaultKind {
             | FaultKind::FailWrite { node }
             | FaultKind::DiskFull { node }
             | FaultKind::BitRot { node, .. }
+            | FaultKind::Wipe { node }
             | FaultKind::WallJump { node, .. }
             | FaultKind::ClockRate { node, .. }
             | FaultKind::Isolate { node }
