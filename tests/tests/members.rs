@@ -155,10 +155,17 @@ fn story(cluster: &mut Cluster, stage: &Stage, news: &Receiver<News>) {
     cluster.stop(1);
     await_all(news, "without the first node");
 
-    // One is lost, with its disk; another one takes its place, and only what it held moves.
+    // One is lost, with its disk, and is not let in without it; another one takes its place, and only what it held moves.
     let held = table(&cluster.members(2, &[]))[&3].replicas;
     stage.close(3);
     cluster.lose(3);
+    cluster.start_node(3);
+    cluster.await_line(
+        3,
+        "the member refuses this node, saying: it has lost its data folder and begun another one",
+    );
+    cluster.await_line(2, "is refused: it has lost its data folder and begun another one");
+    cluster.kill_9(3);
     cluster.start_joiner(5, "");
     let address = cluster.members_address(5).to_string();
     let (moved, lines) = change(cluster, 5, &["replace", "3", "5", &address]);
