@@ -1,7 +1,7 @@
 //! What happened, as values: they become log lines, metrics, the timeline, and the recorded reasons that the checkers read.
 
 use crate::base::ids::{ConnId, Lsn, NodeId, ShardId, WriteId};
-use crate::replication::node_log::Stranger;
+use crate::cluster::Stranger;
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Serialize;

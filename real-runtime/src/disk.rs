@@ -1,15 +1,13 @@
 //! The data folder: the core's [`Disk`] over real files, for one process at a time.
 
+use crate::lock::{self, FolderError, FolderLock};
 use broker_core::storage::disk::{Disk, DiskError, DiskErrorKind};
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The lock's name; it is not part of the log and not listed.
-const LOCK: &str = "lock";
 /// Bytes written by one call when a file is created.
 const ZEROS_BYTES: usize = 1 << 20;
 
@@ -21,29 +19,7 @@ pub struct FileDisk {
     folder_file: File,
     /// The files in use; opened once.
     open: BTreeMap<String, File>,
-    /// Held, not read: the system releases the lock when the process ends, however it ends.
-    _lock: File,
-}
-
-/// Why a data folder cannot be used.
-#[derive(Debug)]
-pub enum FolderError {
-    /// Another process uses it.
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-        /// The process, if it left its number.
-        process: Option<u32>,
-    },
-    /// The system refuses it.
-    Unusable {
-        /// The folder.
-        folder: PathBuf,
-        /// What failed.
-        what: &'static str,
-        /// Why.
-        error: io::Error,
-    },
+    _lock: FolderLock,
 }
 
 impl FileDisk {
@@ -55,7 +31,7 @@ impl FileDisk {
         let unusable = |what| move |error| FolderError::Unusable { folder: folder.to_owned(), what, error };
         create_folder(folder).map_err(unusable("cannot be created"))?;
         let folder_file = File::open(folder).map_err(unusable("cannot be opened"))?;
-        let lock = lock(folder)?;
+        let lock = FolderLock::take(folder)?;
         Ok(FileDisk { folder: folder.to_owned(), folder_file, open: BTreeMap::new(), _lock: lock })
     }
 
@@ -81,7 +57,7 @@ impl Disk for FileDisk {
                 let entry = entry?;
                 // A name that is not UTF-8, and whatever is not a file, is not ours.
                 match entry.file_name().into_string() {
-                    Ok(name) if name != LOCK && entry.file_type()?.is_file() => names.push(name),
+                    Ok(name) if name != lock::NAME && entry.file_type()?.is_file() => names.push(name),
                     _ => {}
                 }
             }
@@ -148,27 +124,6 @@ impl Disk for FileDisk {
     }
 }
 
-impl fmt::Display for FolderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FolderError::InUse { folder, process } => {
-                write!(f, "data folder {} is in use by ", folder.display())?;
-                match process {
-                    Some(process) => write!(f, "process {process}")?,
-                    None => write!(f, "another process")?,
-                }
-                write!(f, "; stop it first, or choose another folder with --data")
-            }
-            FolderError::Unusable { folder, what, error } => {
-                write!(f, "data folder {} {what}: {error}; ", folder.display())?;
-                write!(f, "correct its permissions, or choose another folder with --data")
-            }
-        }
-    }
-}
-
-impl std::error::Error for FolderError {}
-
 /// Creates `folder` and what is missing above it, durably.
 fn create_folder(folder: &Path) -> io::Result<()> {
     if folder.is_dir() {
@@ -184,26 +139,6 @@ fn create_folder(folder: &Path) -> io::Result<()> {
         Err(error) => Err(error),
         Ok(()) => File::open(parent)?.sync_all(),
     }
-}
-
-fn lock(folder: &Path) -> Result<File, FolderError> {
-    let unusable =
-        |error| FolderError::Unusable { folder: folder.to_owned(), what: "cannot be locked", error };
-    let path = folder.join(LOCK);
-    let options =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    let mut lock = options.map_err(unusable)?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let process = lock.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
-            return Err(FolderError::InUse { folder: folder.to_owned(), process });
-        }
-    }
-    lock.set_len(0).and_then(|()| writeln!(lock, "{}", std::process::id())).map_err(unusable)?;
-    Ok(lock)
 }
 
 fn write_zeros(file: &File, len: u64) -> io::Result<()> {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod dev;
 pub mod disk;
 pub mod failure;
+pub mod lock;
 pub mod log;
 pub mod members;
 pub mod net;

@@ -5,11 +5,13 @@
 
 pub mod directory;
 mod hash;
+mod introduction;
 mod layout;
 pub mod placement;
 mod plan;
 pub mod ring;
 
 pub use directory::{Assignment, Change, Directory, META, Member, Refusal, Standing};
+pub use introduction::{Introduction, Stranger};
 pub use placement::{FilterShards, Placement};
 pub use ring::{Ring, Stand, Weight};

@@ -1,6 +1,7 @@
 //! The folder of a cluster on this machine:
 //!
 //! ```text
+//! DIR/lock                   held by the `quorate dev` that runs there
 //! DIR/secret                 random, made at the first start, readable by its owner only
 //! DIR/node-1/quorate.toml    written at each start
 //! DIR/node-1/data/           the node's log
@@ -9,9 +10,11 @@
 //!
 //! The cluster begins with the nodes of the first start; those that a later start asks for beyond them join it.
 
+use super::leftover;
 use crate::cli::DevArgs;
 use crate::config::{Config, Source};
 use crate::failure::Failure;
+use crate::lock::FolderLock;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -19,6 +22,7 @@ use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use toml::{Table, Value};
 
 /// From a node's port for clients to that for members.
@@ -27,9 +31,12 @@ const MEMBER_PORTS_ABOVE: u16 = 100;
 const SHUTDOWN_TIMEOUT_MS: i64 = 3_000;
 /// Clients of one node: as many as a machine lets a process have that is not set up for a broker.
 const CONNECTIONS_MAX: i64 = 900;
+/// How long the nodes of the run before may take to end.
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(10);
 const SECRET: &str = "secret";
 const CONFIGURATION: &str = "quorate.toml";
 const NODE_PREFIX: &str = "node-";
+const DATA: &str = "data";
 
 /// A node that is to be run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +47,26 @@ pub(super) struct Node {
     pub(super) joins_at: Option<SocketAddr>,
 }
 
+/// A folder that is ready for its nodes.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) nodes: Vec<Node>,
+    /// Kept for as long as they run.
+    pub(super) lock: FolderLock,
+}
+
 /// Makes the folder what `args` ask for, if that can be.
-pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
+pub(super) fn prepare(args: &DevArgs) -> Result<Prepared, Failure> {
     let shown = args.data.display();
     let cannot = |error: io::Error| {
         Failure::run(format!("cannot prepare the folder {shown}: {error}; choose another one with --data"))
     };
     let folder = std::path::absolute(&args.data).map_err(cannot)?;
+    let lock = || FolderLock::take(&folder).map_err(|error| Failure::run(error.to_string()));
+    let is_new = !folder.try_exists().map_err(cannot)?;
+    let held = if is_new { None } else { Some(lock()?) };
     let found = nodes_in(&folder).map_err(cannot)?;
+    leftover::await_end(found.iter().map(|number| data_of(&folder, *number)), LEFTOVER_TIMEOUT)?;
     let count = u16::try_from(found.len()).unwrap_or(u16::MAX);
     if count > args.nodes || found != (1..=count).collect() {
         return Err(Failure::run(format!(
@@ -62,6 +81,7 @@ pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
     let mut private = DirBuilder::new();
     private.recursive(true).mode(0o700);
     private.create(&folder).map_err(cannot)?;
+    let lock = held.map_or_else(lock, Ok)?;
     make_secret(&folder).map_err(cannot)?;
     let mut nodes = Vec::new();
     for number in 1..=args.nodes {
@@ -73,7 +93,11 @@ pub(super) fn prepare(args: &DevArgs) -> Result<Vec<Node>, Failure> {
         let joins_at = (!founders.contains(&number)).then(|| members_address(args, number));
         nodes.push(Node { number, config, joins_at });
     }
-    Ok(nodes)
+    Ok(Prepared { nodes, lock })
+}
+
+fn data_of(folder: &Path, number: u16) -> PathBuf {
+    folder.join(format!("{NODE_PREFIX}{number}")).join(DATA)
 }
 
 /// The configuration of a node as it was written last, if there is one.
@@ -199,7 +223,7 @@ fn configuration(args: &DevArgs, folder: &Path, number: u16, founders: &BTreeSet
     let limits = Table::from_iter([("connections_max".to_owned(), Value::from(CONNECTIONS_MAX))]);
     let config = Table::from_iter([
         ("listen".to_owned(), Value::from(vec![clients_address(args, number).to_string()])),
-        ("data".to_owned(), path(folder.join(format!("{NODE_PREFIX}{number}")).join("data"))?),
+        ("data".to_owned(), path(data_of(folder, number))?),
         ("limits".to_owned(), Value::from(limits)),
         ("net".to_owned(), Value::from(net)),
         ("cluster".to_owned(), Value::from(cluster)),
@@ -232,7 +256,7 @@ mod tests {
     fn each_node_gets_a_configuration_that_is_accepted() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let args = args(folder.path(), 3);
-        let nodes = prepare(&args).expect("free ports");
+        let nodes = prepare(&args).expect("free ports").nodes;
         assert_eq!(nodes.iter().map(|node| node.number).collect::<Vec<_>>(), [1, 2, 3]);
         for node in &nodes {
             let config = config(node);
@@ -259,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_in_which_another_one_runs_is_refused_with_its_process() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let args = args(folder.path(), 3);
+        let running = prepare(&args).expect("free ports");
+        let refused = prepare(&args).expect_err("it is held").to_string();
+        assert!(refused.contains(&format!("is in use by process {}", std::process::id())), "{refused}");
+        drop(running);
+        prepare(&args).expect("free ports");
+    }
+
+    #[test]
     fn fewer_nodes_than_there_are_are_refused() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         prepare(&args(folder.path(), 3)).expect("free ports");
@@ -277,7 +312,7 @@ mod tests {
         prepare(&args).expect("free ports");
         let more = DevArgs { nodes: 4, ..args };
         for _ in 0..2 {
-            let nodes = prepare(&more).expect("free ports");
+            let nodes = prepare(&more).expect("free ports").nodes;
             let joins: Vec<bool> = nodes.iter().map(|node| node.joins_at.is_some()).collect();
             assert_eq!(joins, [false, false, true, true]);
             for (node, joins) in nodes.iter().zip(joins) {

@@ -3,11 +3,13 @@
 mod child;
 mod join;
 mod layout;
+mod leftover;
 mod supervise;
 
 use crate::cli::DevArgs;
 use crate::failure::Failure;
 use crate::signals::StopSignals;
+use layout::Prepared;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use supervise::Supervisor;
@@ -20,7 +22,7 @@ use tokio::runtime::Builder;
 /// Says in one sentence what is wrong and what to do: a port in use, data of another cluster, a node that cannot start.
 pub fn run(args: &DevArgs) -> Result<(), Failure> {
     let program = program()?;
-    let nodes = layout::prepare(args)?;
+    let Prepared { nodes, lock: _lock } = layout::prepare(args)?;
     let cannot = |error| Failure::run(format!("cannot start: {error}; see to the limits of this process"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(cannot)?;
     runtime.block_on(async {

@@ -13,15 +13,13 @@ use super::local::Write;
 use super::replica::{Base, HardState, LogEntry, Replica, pieces};
 use crate::base::ids::{Index, Lsn, NodeId, ShardId, WriteId};
 use crate::base::time::Instant;
-use crate::cluster::Directory;
+use crate::cluster::{Directory, Introduction, Stranger};
 use crate::face::{Record, Recovered, Snapshot};
 use bytes::Bytes;
 use record::Body;
 pub use record::NodeLogError;
-use serde::{Deserialize, Serialize};
 use snapshot::Held;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 
 /// The records of a node: what is to be written, what is being written, and what is on disk.
 #[derive(Debug)]
@@ -43,35 +41,6 @@ pub struct NodeLog {
     log_bytes: u64,
     /// When the last write that is on disk was handed out, or the log was opened.
     durable_since: Instant,
-}
-
-/// Who a member is, beside its number: what tells it from one that has lost its data, or has older data than it had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Introduction {
-    /// The number of its data folder.
-    pub folder: u64,
-    /// Which life of that this is.
-    pub life: u64,
-    /// The number of the process: a copy of the folder can be begun with the same life.
-    pub start: u64,
-}
-
-/// Why somebody is not the member it says it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Stranger {
-    /// It has another data folder than the member had: that is lost.
-    OtherFolder,
-    /// It has an older copy of the data folder than the member had, or lost the end of it.
-    OlderFolder,
-}
-
-impl fmt::Display for Stranger {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Stranger::OtherFolder => "it has lost its data folder and begun another one",
-            Stranger::OlderFolder => "its data folder is older than the one that it had, or has lost its end",
-        })
-    }
 }
 
 /// What was found on a node's disk.
@@ -207,14 +176,12 @@ impl NodeLog {
     /// # Errors
     /// Says why it cannot be the member; nothing was recorded then.
     pub fn meet(&mut self, member: NodeId, as_whom: Introduction) -> Result<(), Stranger> {
-        match self.met.get(&member) {
-            Some(known) if *known == as_whom => return Ok(()),
-            Some(known) if known.folder != as_whom.folder => return Err(Stranger::OtherFolder),
-            Some(known) if known.life >= as_whom.life => return Err(Stranger::OlderFolder),
-            _ => {}
+        let known = self.met.get(&member);
+        known.map_or(Ok(()), |known| as_whom.follows(known))?;
+        if known != Some(&as_whom) {
+            self.met.insert(member, as_whom);
+            self.push(&Body::Met { member, as_whom });
         }
-        self.met.insert(member, as_whom);
-        self.push(&Body::Met { member, as_whom });
         Ok(())
     }
 

@@ -1,8 +1,7 @@
 //! The bodies of a node's records: a version byte, then a [`Body`] in postcard.
 
-use super::Introduction;
 use crate::base::ids::{Index, Lsn, NodeId, ShardId};
-use crate::cluster::Directory;
+use crate::cluster::{Directory, Introduction};
 use crate::face::Record;
 use crate::replication::local;
 use crate::replication::replica::{Base, HardState, LogEntry};

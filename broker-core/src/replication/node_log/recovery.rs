@@ -1,10 +1,9 @@
 //! What a node finds on its disk when it starts.
 
-use super::Introduction;
 use super::record::{Body, NodeLogError};
 use super::snapshot;
 use crate::base::ids::{Index, Lsn, NodeId, ShardId};
-use crate::cluster::Directory;
+use crate::cluster::{Directory, Introduction};
 use crate::face::Recovered;
 use crate::replication::replica::{HardState, Replica};
 use bytes::Bytes;

@@ -1,10 +1,9 @@
 //! The snapshot of a node: a chunk that tells what follows, then for each group the chunks of its machine as they are, and
 //! its entries.
 
-use super::Introduction;
 use super::record::{NodeLogError, VERSION, exactly};
 use crate::base::ids::{NodeId, ShardId};
-use crate::cluster::Directory;
+use crate::cluster::{Directory, Introduction};
 use crate::replication::replica::{Base, HardState, LogEntry, Replica, pieces};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};

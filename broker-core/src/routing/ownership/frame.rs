@@ -2,9 +2,8 @@
 
 use crate::base::ids::{NodeId, Position, ShardId};
 use crate::base::time::{Instant, WallTime};
-use crate::cluster::{Change, Directory, Refusal};
+use crate::cluster::{Change, Directory, Introduction, Refusal, Stranger};
 use crate::message::Message;
-use crate::replication::node_log::{Introduction, Stranger};
 use crate::replication::raft;
 use crate::session::mirror::Pushed;
 use crate::shard::{Attachment, GatewayId, Op, PeerOp, Verdict};

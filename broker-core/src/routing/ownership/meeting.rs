@@ -7,9 +7,9 @@
 use super::Ownership;
 use super::frame::Frame;
 use crate::base::ids::NodeId;
+use crate::cluster::Introduction;
 use crate::event::Event;
 use crate::face::Output;
-use crate::replication::node_log::Introduction;
 use crate::session::Gateway;
 
 /// A link over which not both sides are known.
