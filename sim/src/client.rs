@@ -141,7 +141,7 @@ impl Client {
         }
         let connection = self.connection.as_ref();
         let answers = if self.mood.mute { None } else { connection.and_then(Connection::answer_due) };
-        let patience = connection.and_then(|connection| connection.patience);
+        let patience = connection.and_then(Connection::gives_up_at);
         let ping = connection.and_then(Connection::ping_at);
         let reconnect = if self.connection.is_none() { self.reconnect_at } else { None };
         let work = if self.healed { None } else { self.work.as_ref().and_then(Work::next_at) };
@@ -159,7 +159,7 @@ impl Client {
         }
         self.send_answers(desk);
         if let Some(connection) = &self.connection {
-            if connection.patience.is_some_and(|at| at <= now) {
+            if connection.gives_up_at().is_some_and(|at| at <= now) {
                 self.lose(desk, false, Closer::Client);
             } else if connection.ping_at().is_some_and(|at| at <= now) {
                 self.ping(desk);

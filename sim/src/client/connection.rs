@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) requests: BTreeMap<u16, Request>,
     /// When the client gives the connection up, unless an answer arrives.
     pub(super) patience: Option<Instant>,
+    /// When the client gives the connection up, whatever arrives: the broker may wait for the rest of what it took for a packet.
+    pub(super) garbled_until: Option<Instant>,
     ping_every: Option<Duration>,
     last_sent: Instant,
     last_received: Instant,
@@ -51,6 +53,7 @@ impl Connection {
             packet_bytes_max: None,
             requests: BTreeMap::new(),
             patience: Some(patience),
+            garbled_until: None,
             ping_every: None,
             last_sent: Instant::ZERO,
             last_received: Instant::ZERO,
@@ -62,6 +65,11 @@ impl Connection {
             answered: 0,
             last_answer: Instant::ZERO,
         }
+    }
+
+    /// When the client gives the connection up as it stands.
+    pub(super) fn gives_up_at(&self) -> Option<Instant> {
+        self.patience.into_iter().chain(self.garbled_until).min()
     }
 
     /// The broker accepted the connection.

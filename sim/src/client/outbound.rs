@@ -155,10 +155,9 @@ impl Client {
             Misdeed::RandomBytes { count } => {
                 let bytes = (0..*count).map(|_| self.dice.below(256) as u8).collect();
                 self.send_garbage(desk, bytes);
-                // The broker may wait for the rest of what looks like a packet.
-                let patience = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
+                let until = desk.stage.now + Duration::from_millis(self.spec.conduct.patience_ms);
                 if let Some(connection) = &mut self.connection {
-                    connection.patience.get_or_insert(patience);
+                    connection.garbled_until.get_or_insert(until);
                 }
             }
             Misdeed::HalfPacket => {
