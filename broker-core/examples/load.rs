@@ -42,6 +42,7 @@ impl Load {
             limits: Limits::default(),
             durability: Durability::Async,
             snapshot_log_bytes: u64::MAX,
+            report_every: None,
             wall: WallTime::from_millis(1),
             cluster: None,
         };

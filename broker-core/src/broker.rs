@@ -104,6 +104,7 @@ fn open_member(
     let mut gateway = Gateway::new(setup.limits, parts, rng);
     gateway.set_time(now, setup.wall);
     routing.tell_driver(&mut gateway);
+    setup.report_every.into_iter().for_each(|period| gateway.report_every(setup.node, period));
     let routing = Routing::Ownership(Box::new(routing));
     Ok(Node { opened: now, wall_at_opening: setup.wall, now, gateway, routing })
 }
@@ -143,6 +144,7 @@ fn open_alone(setup: Setup, recovered: Recovered, now: Instant) -> Result<Node, 
     let opened = Opened { machine, last, log_bytes, snapshot_bytes };
     let mut routing = Centralized::new(opened, setup.durability, setup.snapshot_log_bytes, now);
     routing.boot(queue_limits, &gateway);
+    setup.report_every.into_iter().for_each(|period| gateway.report_every(setup.node, period));
     let routing = Routing::Centralized(Box::new(routing));
     Ok(Node { opened: now, wall_at_opening, now, gateway, routing })
 }
@@ -170,6 +172,27 @@ impl Node {
         match &self.routing {
             Routing::Centralized(_) => 0,
             Routing::Ownership(routing) => routing.life(),
+        }
+    }
+
+    /// Has the node tell of itself, if it is time to, and if what it told last is taken: it says nothing twice while nobody hears it.
+    fn report(&mut self) {
+        if !self.gateway.take_report_due() {
+            return;
+        }
+        match &mut self.routing {
+            Routing::Centralized(routing) => {
+                if !routing.is_reporting() {
+                    let messages = self.gateway.report(routing.led());
+                    routing.report(messages, &self.gateway);
+                }
+            }
+            Routing::Ownership(routing) => {
+                if !routing.is_reporting() {
+                    let messages = self.gateway.report(routing.led());
+                    routing.report(messages, &self.gateway);
+                }
+            }
         }
     }
 
@@ -216,6 +239,7 @@ impl Broker for Node {
                         Routing::Ownership(routing) => routing.on_timer(self.now, &mut self.gateway),
                     }
                 }
+                self.report();
             }
             Input::ClientOpened { conn, peer } => self.gateway.open(conn, peer),
             Input::ClientBytes { conn, bytes } => self.gateway.bytes(conn, bytes),

@@ -6,7 +6,7 @@
 use crate::auth::{Credentials, Decision};
 use crate::base::ids::{ConnId, Lsn, NodeId, WriteId};
 use crate::base::limits::Limits;
-use crate::base::time::{Instant, WallTime};
+use crate::base::time::{Duration, Instant, WallTime};
 use crate::cluster::{Change, Directory, Member, Refusal};
 use crate::event::Event;
 pub use crate::storage::{Record, Recovered, Snapshot};
@@ -27,6 +27,8 @@ pub struct Setup {
     pub durability: Durability,
     /// Take a snapshot when this many bytes of records were handed out since the last one (and at least twice its size).
     pub snapshot_log_bytes: u64,
+    /// How often the node tells of itself, retained, under `$SYS/brokers/NODE/`; `None` is never.
+    pub report_every: Option<Duration>,
     /// The wall clock at opening.
     pub wall: WallTime,
     /// The cluster it is a member of; `None` is a node that holds everything itself.
@@ -214,6 +216,8 @@ pub enum TimerKind {
     Expiry,
     /// Progress of consumers is to be written down.
     Progress,
+    /// The node is to tell of itself.
+    Report,
 }
 
 /// The broker as a driver sees it.

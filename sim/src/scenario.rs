@@ -108,6 +108,9 @@ pub struct NodeSpec {
     pub segment_bytes: u64,
     /// Bytes of log after which it takes a snapshot.
     pub snapshot_log_bytes: u64,
+    /// How often it tells of itself, in milliseconds; `None` is never.
+    #[serde(default)]
+    pub report_every_ms: Option<u64>,
     /// The reading of its wall clock when the run begins, in milliseconds since 1970.
     pub wall_ms: u64,
     /// Whether it is none of the members with which the cluster is founded.
@@ -127,6 +130,7 @@ impl Default for NodeSpec {
             restart_ms: 100,
             segment_bytes: 32 << 10,
             snapshot_log_bytes: 32 << 10,
+            report_every_ms: None,
             wall_ms: 1_800_000_000_000,
             joins: false,
         }

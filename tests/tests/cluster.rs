@@ -5,7 +5,7 @@ use broker_core::codec::packet::{
 };
 use broker_core::codec::{Packet, QoS, ReasonCode, Version};
 use broker_core::ids::PacketId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::thread;
@@ -94,6 +94,23 @@ fn a_client_that_moves_closes_its_old_connection() {
 }
 
 /// Connects, again and again while the cluster does not answer for the session.
+#[test]
+fn every_node_is_heard_of_at_any_node() {
+    let cluster = Cluster::start(3);
+    let (mut subscriber, _) = open(cluster.address(2), &Connect::new(Version::V5, "subscriber"));
+    ask_for(&mut subscriber, 1, "$SYS/brokers/+/version");
+    let mut heard_of = BTreeSet::new();
+    while heard_of.len() < 3 {
+        // What is retained may come before SUBACK.
+        let Packet::Publish(told) = receive(&mut subscriber) else { continue };
+        assert_eq!(payload(&told), concat!("quorate ", env!("CARGO_PKG_VERSION")));
+        assert_eq!(told.qos, QoS::AtMostOnce);
+        heard_of.insert(told.topic);
+    }
+    let expected: Vec<String> = (1..=3).map(|node| format!("$SYS/brokers/{node}/version")).collect();
+    assert!(heard_of.iter().eq(expected.iter()), "{heard_of:?}");
+}
+
 fn open(address: SocketAddr, connect: &Connect) -> (Link, ConnAck) {
     let end = Instant::now() + LIMIT;
     loop {
@@ -112,14 +129,18 @@ fn durable(client_id: &'static str) -> Connect {
 }
 
 fn subscribe(link: &mut Link, id: u16, filter: &str) {
-    let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
-    let filters = vec![SubscribeFilter { filter: filter.into(), options }];
-    let id = PacketId::new(id).expect("it is not 0");
-    send(link, Packet::Subscribe(Subscribe { id, properties: Default::default(), filters }));
+    ask_for(link, id, filter);
     match receive(link) {
         Packet::SubAck(answer) => assert_eq!(answer.reasons, [ReasonCode::GrantedQoS2]),
         other => panic!("SUBSCRIBE was answered with {other:?}"),
     }
+}
+
+fn ask_for(link: &mut Link, id: u16, filter: &str) {
+    let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
+    let filters = vec![SubscribeFilter { filter: filter.into(), options }];
+    let id = PacketId::new(id).expect("it is not 0");
+    send(link, Packet::Subscribe(Subscribe { id, properties: Default::default(), filters }));
 }
 
 /// Publishes `number` to a topic of its quality of service, and waits until it is acknowledged.

@@ -15,7 +15,7 @@ use crate::message::Message;
 use crate::replication::{Committed, LocalGroup, Receipt};
 use crate::session::attach::{Attached, ResumeFrom};
 use crate::session::confirm::Answer;
-use crate::session::{Gateway, Intent};
+use crate::session::{Gateway, Intent, Led};
 use crate::shard::machine::due::ALIVE_INTERVAL;
 use crate::shard::{Attachment, Effect, Entry, Machine, Op, Publish, QueueLimits, Verdict};
 use crate::topic::TopicFilter;
@@ -51,6 +51,8 @@ pub struct Centralized {
     tick_proposed: bool,
     /// SUBSCRIBEs that are not committed yet.
     pending_subscribes: u32,
+    /// What the node told of itself and is not committed yet.
+    reports_pending: u32,
     snapshot_log_bytes: u64,
     last_snapshot_bytes: u64,
     snapshot_pending: bool,
@@ -67,6 +69,7 @@ impl Centralized {
             last_entry_at: now,
             tick_proposed: false,
             pending_subscribes: 0,
+            reports_pending: 0,
             snapshot_log_bytes,
             last_snapshot_bytes: opened.snapshot_bytes,
             snapshot_pending: false,
@@ -81,6 +84,25 @@ impl Centralized {
     /// The applied state.
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// What the node leads, to tell of itself: all there is.
+    pub fn led(&self) -> Led {
+        let (sessions, messages) = self.machine.counts();
+        Led { shards: 1, sessions, messages }
+    }
+
+    /// Whether something that the node told of itself is not on disk yet.
+    pub fn is_reporting(&self) -> bool {
+        self.reports_pending > 0
+    }
+
+    /// Publishes what the node tells of itself.
+    pub fn report(&mut self, messages: Vec<Message>, gateway: &Gateway) {
+        for message in messages {
+            self.reports_pending += 1;
+            self.propose(gateway, Op::Report(Rc::new(message)), Ticket::Report, false);
+        }
     }
 
     /// Decides what a client's wish needs.
@@ -324,6 +346,7 @@ impl Centralized {
         match (ticket, verdict) {
             (Ticket::Silent, _) => {}
             (Ticket::Tick, _) => self.tick_proposed = false,
+            (Ticket::Report, _) => self.reports_pending -= 1,
             (Ticket::Close { receipt }, _) => {
                 if let Some(receipt) = receipt {
                     gateway.confirm(receipt, committed, Answer::Reason(ReasonCode::Success));

@@ -37,6 +37,8 @@ pub(super) enum Ticket {
     Silent,
     /// The node's own tick.
     Tick,
+    /// One thing that the node tells of itself.
+    Report,
     /// Close the connection, if the client asked for that.
     Close { receipt: Option<Receipt> },
     /// Let PUBREL go, if one is owed, and what the window held back.
@@ -66,7 +68,7 @@ impl Ticket {
             | Ticket::Release { receipt }
             | Ticket::Subscribe { receipt, .. }
             | Ticket::Unsubscribe { receipt, .. } => Some(receipt.conn()),
-            Ticket::Silent | Ticket::Tick | Ticket::Close { .. } => None,
+            Ticket::Silent | Ticket::Tick | Ticket::Report | Ticket::Close { .. } => None,
             Ticket::Progress { .. } | Ticket::Attach { .. } => None,
         }
     }

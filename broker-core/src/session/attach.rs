@@ -1,6 +1,7 @@
 //! A connection opens with the session it asked for, and ends when another one takes that over.
 
 use super::alias;
+use super::behind::Behind;
 use super::feed::{Feed, Feeds};
 use super::gateway::{Attaching, Conn, Gateway, State};
 use super::link::{ClientLimits, Link};
@@ -128,6 +129,7 @@ impl Gateway {
             local: Window::new(self.parts.local(), Position(0), Position(0)),
             local_queue: VecDeque::new(),
             local_queue_bytes: 0,
+            behind: Behind::default(),
             feeds,
         }
     }

@@ -6,6 +6,7 @@ use super::gateway::{Conn, Gateway, PROGRESS_DELAY, State};
 use super::intent::Intent;
 use super::link::Link;
 use super::refuse::Refusal;
+use super::report::Counts;
 use crate::base::ids::ConnId;
 use crate::base::limits::Limits;
 use crate::base::time::{Instant, WallTime};
@@ -25,6 +26,7 @@ pub(super) struct Client<'g> {
     pub(super) now: Instant,
     pub(super) wall: WallTime,
     pub(super) intents: &'g mut VecDeque<Intent>,
+    pub(super) counts: &'g mut Counts,
     timers: &'g mut Timers<TimerKind>,
     dirty: &'g mut Vec<ConnId>,
     ready: &'g mut Vec<ConnId>,
@@ -44,6 +46,7 @@ impl Gateway {
             now: self.now,
             wall: self.wall,
             intents: &mut self.intents,
+            counts: &mut self.counts,
             timers: &mut self.timers,
             dirty: &mut self.dirty,
             ready: &mut self.ready,
@@ -64,6 +67,7 @@ impl Client<'_> {
 
     /// Something happened.
     pub(super) fn event(&mut self, event: Event) {
+        self.counts.publishes_dropped += u64::from(matches!(event, Event::Dropped { .. }));
         self.out.push(Output::Event(event));
     }
 

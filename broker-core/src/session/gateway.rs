@@ -8,6 +8,7 @@ use super::link::Link;
 use super::outbox::Outbox;
 use super::pause::Pauses;
 use super::refuse::Refusal;
+use super::report::{Counts, Reporting};
 use crate::auth::Permissions;
 use crate::base::ids::{ConnId, Incarnation};
 use crate::base::limits::Limits;
@@ -105,6 +106,9 @@ pub struct Gateway {
     pub(super) stopping: bool,
     /// Whether clients are to go to another node.
     pub(super) away: bool,
+    pub(super) counts: Counts,
+    /// If the node tells of itself.
+    pub(super) reporting: Option<Reporting>,
 }
 
 impl Gateway {
@@ -130,6 +134,8 @@ impl Gateway {
             out: Vec::new(),
             stopping: false,
             away: false,
+            counts: Counts::default(),
+            reporting: None,
         }
     }
 
@@ -187,6 +193,7 @@ impl Gateway {
             // What a client sends before CONNACK waits here.
             State::Authenticating(_) | State::Attaching(_) | State::AwaitingConnect | State::Open(_) => {}
         }
+        self.counts.bytes_received += bytes.len() as u64;
         conn.framer.push(bytes);
         self.process(id);
         self.pause_early_client(id);
@@ -328,6 +335,7 @@ impl Gateway {
 
     /// Something happened.
     pub fn event(&mut self, event: Event) {
+        self.counts.publishes_dropped += u64::from(matches!(event, Event::Dropped { .. }));
         self.out.push(Output::Event(event));
     }
 
@@ -359,6 +367,7 @@ impl Gateway {
     pub(super) fn hand_out(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(&id) else { return };
         for bytes in conn.outbox.take() {
+            self.counts.bytes_sent += bytes.len() as u64;
             self.out.push(Output::SendClient { conn: id, bytes });
         }
         self.pause_full_outbox(id);

@@ -1,6 +1,7 @@
 //! One client that is connected: what its connection remembers.
 
 use super::alias;
+use super::behind::Behind;
 use super::feed::Feeds;
 use super::hub::Heard;
 use super::intent::Intent;
@@ -70,7 +71,9 @@ pub struct Link {
     pub(super) subscriptions: BTreeMap<TopicFilter, Heard>,
     pub(super) local: Window,
     pub(super) local_queue: VecDeque<Delivery>,
+    /// Of what is in it, and of what is behind.
     pub(super) local_queue_bytes: u64,
+    pub(super) behind: Behind,
     /// From the shards that have a queue for it: of every durable session, and of a clean one with a shared subscription.
     pub(super) feeds: Feeds,
 }

@@ -6,6 +6,7 @@
 
 pub mod alias;
 pub mod attach;
+mod behind;
 mod client;
 pub mod confirm;
 pub mod feed;
@@ -21,9 +22,11 @@ pub mod outbox;
 mod pause;
 mod publishing;
 mod refuse;
+mod report;
 mod wake;
 pub mod window;
 
 pub use feed::Parts;
 pub use gateway::Gateway;
 pub use intent::Intent;
+pub use report::Led;

@@ -47,6 +47,12 @@ impl<'m> Live<'m> {
     fn keep(&mut self) -> Rc<Message> {
         self.kept.get_or_insert_with(|| Rc::new(Message::clone(self.message).owned())).clone()
     }
+
+    /// The message as it is kept for one client.
+    fn delivery(&mut self, wish: Wish<'_>) -> Delivery {
+        let Wish { qos, retain, ids } = wish;
+        Delivery { message: self.keep(), qos, retain, subscription_ids: ids.to_vec() }
+    }
 }
 
 /// A part of a session's queue, to be sent from.
@@ -108,8 +114,12 @@ impl Gateway {
         let matched = !routes.is_empty();
         let mut live = if kept { Live::kept(message) } else { Live::passing(message) };
         for Route { conn, qos, retain, subscription_ids } in routes.drain(..) {
-            if let Some(mut client) = self.client(conn) {
-                client.deliver(&mut live, Wish { qos, retain, ids: &subscription_ids });
+            let Some(mut client) = self.client(conn) else { continue };
+            let wish = Wish { qos, retain, ids: &subscription_ids };
+            if way == Way::Passing && client.conn.link().is_some_and(|link| link.behind.holds(shard)) {
+                client.hold_behind(shard, &mut live, wish);
+            } else {
+                client.deliver(&mut live, wish);
             }
         }
         self.routes = routes;
@@ -176,17 +186,24 @@ impl Client<'_> {
         } else if link.local_queue.is_empty() && link.local_may_go() && waiting <= self.outbox_room() {
             self.send_local(message, wish);
         } else if has_room(link, message, self.limits) {
-            let delivery = Delivery {
-                message: live.keep(),
-                qos: wish.qos,
-                retain: wish.retain,
-                subscription_ids: wish.ids.to_vec(),
-            };
             let link = self.link();
             link.local_queue_bytes += message.size();
-            link.local_queue.push_back(delivery);
+            link.local_queue.push_back(live.delivery(wish));
         } else {
             self.record_drop(message, DropReason::QueueFull);
+        }
+    }
+
+    /// Keeps a message until the retained ones of `shard` that it must not overtake have come.
+    fn hold_behind(&mut self, shard: ShardId, live: &mut Live<'_>, wish: Wish<'_>) {
+        let message = live.message;
+        let limits = self.limits;
+        let Some(link) = self.conn.link_mut() else { return };
+        if !has_room(link, message, limits) {
+            self.record_drop(message, DropReason::QueueFull);
+        } else if let Some(waiting) = link.behind.of(shard) {
+            waiting.push_back(live.delivery(wish));
+            link.local_queue_bytes += message.size();
         }
     }
 
@@ -351,6 +368,7 @@ impl Client<'_> {
         }
         head.named(naming).encode(version, self.conn.outbox.buffer());
         self.conn.outbox.payload(&message.payload);
+        self.counts.publishes_sent += 1;
         Ok(())
     }
 }
@@ -380,7 +398,8 @@ pub fn drop_event(client_id: Option<ByteString>, message: &Message, reason: Drop
 
 fn has_room(link: &Link, message: &Message, limits: &Limits) -> bool {
     let bytes = link.local_queue_bytes + message.size();
-    link.local_queue.len() < limits.queue_messages_max as usize && bytes <= limits.queue_bytes_max
+    let messages = link.local_queue.len() + link.behind.len();
+    messages < limits.queue_messages_max as usize && bytes <= limits.queue_bytes_max
 }
 
 fn head<'a>(

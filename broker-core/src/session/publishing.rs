@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::intent::Intent;
 use super::refuse::Refusal;
+use super::report::RESERVED;
 use crate::auth::{Action, Permissions};
 use crate::base::ids::PacketId;
 use crate::base::limits::Limits;
@@ -33,8 +34,7 @@ pub(super) fn judge_message(
     if format == Some(PayloadFormat::Utf8) && std::str::from_utf8(payload).is_err() {
         return Err(ReasonCode::PayloadFormatInvalid);
     }
-    // What is under $SYS is the broker's own to say.
-    let reserved = topic.is_dollar() && topic.levels().next() == Some("$SYS");
+    let reserved = topic.is_dollar() && topic.levels().next() == Some(RESERVED);
     if reserved || !permissions.allows(Action::Publish, topic) {
         return Err(ReasonCode::NotAuthorized);
     }
@@ -44,6 +44,7 @@ pub(super) fn judge_message(
 impl Client<'_> {
     /// PUBLISH. \[MQTT-3.3\]
     pub(super) fn on_publish(&mut self, publish: Publish) -> Result<(), Refusal> {
+        self.counts.publishes_received += 1;
         let topic = self.resolve_topic(&publish)?;
         let (id, wall, limits) = (self.id, self.wall, self.limits);
         let receive_max = u32::from(limits.receive_max);

@@ -17,6 +17,7 @@ impl Gateway {
                 TimerKind::KeepAlive(id) => self.check_silence(id),
                 TimerKind::Progress => self.propose_all_progress(),
                 TimerKind::Expiry => expiry = true,
+                TimerKind::Report => self.note_report_due(),
             }
         }
         expiry

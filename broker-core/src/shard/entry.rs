@@ -113,6 +113,8 @@ pub enum Op {
     },
     /// From the outbox of another shard.
     Peer(PeerOp),
+    /// A node tells of itself.
+    Report(Rc<Message>),
 }
 
 /// The limits that decide what comes of an entry. They are those of [`Limits`] with the same names.

@@ -67,7 +67,7 @@ pub enum Verdict {
     Touched,
     /// The gateway hears the filter.
     Hearing {
-        /// From this position of its hub's queue on. The retained messages it asked for are there too, with its tag.
+        /// From this position of its hub's queue on. The retained messages it asked for are before that, with its tag.
         from: Position,
     },
     /// The session is not what the attach takes it for: it changed nothing.

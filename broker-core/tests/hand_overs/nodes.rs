@@ -54,6 +54,7 @@ impl Nodes {
                 limits: Limits::default(),
                 durability: Durability::Sync,
                 snapshot_log_bytes: 1 << 20,
+                report_every: None,
                 wall: WallTime::default(),
                 cluster: Some(cluster.clone()),
             };

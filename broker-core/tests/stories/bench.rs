@@ -54,6 +54,7 @@ fn setup(limits: &Limits, wall: WallTime) -> Setup {
         limits: limits.clone(),
         durability: Durability::Sync,
         snapshot_log_bytes: 2_000,
+        report_every: None,
         wall,
         cluster: None,
     }

@@ -14,6 +14,7 @@ mod memory;
 mod order;
 mod qos2;
 mod reasons;
+mod reports;
 mod resend;
 mod retained;
 mod sessions;
@@ -120,6 +121,7 @@ pub const ALL: &[Checker] = &[
     liveness::CONVERGES_CHECKER,
     memory::BOUNDED,
     acknowledgements::WELL_FORMED,
+    reports::NODES_TELL,
 ];
 
 /// Judges a run by all checkers; in the order of their numbers.

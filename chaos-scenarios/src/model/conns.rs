@@ -40,7 +40,7 @@ pub struct Conn<'a> {
     pub alive_at: Instant,
     /// Until when its client listened to it: until it was closed, or until somebody began to take its session over.
     pub kept_until: Instant,
-    /// When the last PUBLISH or PUBREL came.
+    /// When the last PUBLISH or PUBREL came that is not told by a node of itself.
     pub heard_at: Option<Instant>,
     /// CONNACK said that the node could not find out in time.
     pub put_off: bool,
@@ -176,8 +176,10 @@ pub(super) fn read<'a>(history: &'a History, in_cluster: bool) -> BTreeMap<ConnI
             What::Sent { packet: Packet::Disconnect(left), .. } => conn.left = Some((place, left)),
             What::Received { packet: Packet::Disconnect(sent), .. } => conn.dismissed = Some((place, sent)),
             What::Received { packet, .. } => {
-                if matches!(packet, Packet::Publish(_) | Packet::PubRel(_)) {
-                    conn.heard_at = Some(record.at);
+                match packet {
+                    Packet::Publish(publish) if publish.is_report() => {}
+                    Packet::Publish(_) | Packet::PubRel(_) => conn.heard_at = Some(record.at),
+                    _ => {}
                 }
                 if let Some(asked_at) = asked_at(history, conn, packet) {
                     conn.alive_at = conn.alive_at.max(asked_at);

@@ -78,6 +78,8 @@ fn read_life<'a>(model: &Model<'a>, conns: &[ConnId]) -> Vec<Delivery<'a>> {
     let mut seen_on: BTreeSet<(ConnId, u16, Option<Tag>)> = BTreeSet::new();
     for place in places {
         match &model.record(place).what {
+            // What a node tells of itself nobody published.
+            What::Received { packet: Packet::Publish(publish), .. } if publish.is_report() => {}
             What::Received { client, conn, packet: Packet::Publish(publish) } => {
                 let tag = publish.tag();
                 let first = tag.map(|tag| *firsts.entry((tag, publish.retain)).or_insert(place));

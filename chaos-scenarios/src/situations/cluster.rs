@@ -53,6 +53,7 @@ pub(super) const ALL: &[Situation] = &[
         count: |model| super::events(model, |event| matches!(event, Event::StrangerRefused { .. })),
     },
     Situation { name: "node switched off for good after it had left", count: left },
+    Situation { name: "node heard of on another node", count: heard_of_elsewhere },
 ];
 
 fn leaders_moved(model: &Model<'_>) -> usize {
@@ -109,6 +110,20 @@ fn downs_while_moving(model: &Model<'_>) -> usize {
         }
     }
     count
+}
+
+/// Messages in which a node tells of itself, to a client that is connected to another one.
+fn heard_of_elsewhere(model: &Model<'_>) -> usize {
+    let is_told = |conn: &Conn<'_>, place: &Place| match &model.record(*place).what {
+        What::Received { packet: Packet::Publish(publish), .. } => publish
+            .topic
+            .strip_prefix("$SYS/brokers/")
+            .and_then(|rest| rest.split('/').next())
+            .is_some_and(|teller| teller != conn.node.to_string()),
+        _ => false,
+    };
+    let told = |conn: &Conn<'_>| conn.places.iter().filter(|place| is_told(conn, place)).count();
+    model.conns.values().map(told).sum()
 }
 
 /// Members that left, and were switched off by their operator.

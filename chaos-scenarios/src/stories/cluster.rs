@@ -6,6 +6,7 @@ mod clog;
 mod gateways;
 mod leaders;
 mod leases;
+mod many;
 mod members;
 mod queued;
 mod restarts;
@@ -15,6 +16,7 @@ mod shared;
 mod splits;
 mod stand_still;
 mod takeover;
+mod telling;
 mod unequal_disks;
 mod wills;
 
@@ -22,7 +24,7 @@ use super::Story;
 use std::sync::LazyLock;
 
 /// Stories that are of several nodes by themselves, the swarm first.
-const OWN: [Story; 27] = [
+const OWN: [Story; 29] = [
     crate::generator::cluster::CLUSTER_SWARM,
     queued::STORY,
     gateways::PUBLISHER,
@@ -50,6 +52,8 @@ const OWN: [Story; 27] = [
     members::WIPED,
     members::DRAIN,
     unequal_disks::STORY,
+    telling::STORY,
+    many::STORY,
 ];
 
 /// Stories of one node that say nothing, or take too long, when they are told of several.

@@ -32,6 +32,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What an acknowledgement waits for.
     pub durability: DurabilityOption,
+    /// How often the node tells of itself under `$SYS`, in seconds; 0 is never.
+    pub sys_interval_s: u32,
     /// Whether clients without a user name are let in, from everywhere.
     pub allow_anonymous: bool,
     /// Who may connect, by password.
@@ -167,6 +169,7 @@ impl Default for Config {
             ],
             data: PathBuf::from("./quorate-data"),
             durability: DurabilityOption::Sync,
+            sys_interval_s: 10,
             allow_anonymous: false,
             password_file: None,
             acl: Vec::new(),

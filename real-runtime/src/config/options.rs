@@ -63,6 +63,12 @@ pub(super) const OPTIONS: &[OptionDoc] = &[
     ),
     option(
         "",
+        "sys_interval_s",
+        "How often the node tells of itself, in seconds, in messages that are retained under `$SYS/brokers/NODE/`; 0 is never. They are gone \
+         when the node has been silent for three times as long.",
+    ),
+    option(
+        "",
         "allow_anonymous",
         "Whether clients that give no user name are let in. While there is no `password_file`, all clients are let in, \
          but on loopback addresses only, unless this is true.",

@@ -37,6 +37,7 @@ pub(super) fn open<S: Stream>(config: &Config, passwords: Option<Passwords>) -> 
         limits: config.limits.clone(),
         durability: config.durability.into(),
         snapshot_log_bytes: config.storage.snapshot_log_bytes,
+        report_every: report_every(config.sys_interval_s),
         wall: clock::wall(),
         cluster: config.cluster.as_ref().map(ClusterOptions::setup),
     };
@@ -63,6 +64,10 @@ pub(super) fn open<S: Stream>(config: &Config, passwords: Option<Passwords>) -> 
         },
     };
     Ok(Opened { node: Node::new(parts), disk, life })
+}
+
+fn report_every(seconds: u32) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)))
 }
 
 /// A random number of the system's.

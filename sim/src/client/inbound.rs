@@ -68,7 +68,8 @@ impl Client {
         if let Some(connection) = &mut self.connection {
             connection.received(desk.stage.now);
         }
-        if packet != Packet::PingResp {
+        let is_report = matches!(&packet, Packet::Publish(publish) if publish.is_report());
+        if packet != Packet::PingResp && !is_report {
             desk.stage.last_traffic = desk.stage.now;
         }
         desk.stage.record(What::Received { client: self.number, conn, packet: packet.clone() });

@@ -311,6 +311,11 @@ impl Publish {
     pub fn tag(&self) -> Option<Tag> {
         Tag::parse(&self.payload)
     }
+
+    /// Whether it is what a node tells of itself: nobody published it, and it never ends.
+    pub fn is_report(&self) -> bool {
+        self.topic.starts_with("$SYS/")
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ impl Process {
             limits: node.spec.limits.clone(),
             durability: node.spec.durability,
             snapshot_log_bytes: node.spec.snapshot_log_bytes,
+            report_every: node.spec.report_every_ms.map(Duration::from_millis),
             wall: node.clock.wall(stage.now),
             cluster: node.cluster.clone(),
         };

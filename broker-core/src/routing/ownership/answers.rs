@@ -123,7 +123,7 @@ impl Edge {
         out: &mut Vec<Addressed>,
     ) {
         match ticket {
-            Ticket::Silent => {}
+            Ticket::Silent | Ticket::Report => {}
             Ticket::Attach { receipt, attach } => match verdict {
                 // Somebody was faster: that connection is asked to end first, as any earlier one.
                 Verdict::AttachedSince { .. } if gateway.is_attaching(receipt.conn()) => {
@@ -317,6 +317,7 @@ impl Edge {
         let Some(next) = next else { return };
         for (_, conn, filter) in self.stream(shard).beginning.extract_if(.., |(from, ..)| *from <= next) {
             gateway.hub_hear(conn, &filter, shard, Way::Queued);
+            gateway.caught_up(conn, shard);
         }
     }
 
@@ -448,7 +449,7 @@ impl Edge {
         self.yielded = true;
         for ticket in self.stream(shard).begin_anew() {
             match ticket {
-                Ticket::Silent => {}
+                Ticket::Silent | Ticket::Report => {}
                 Ticket::Attach { receipt, .. } | Ticket::Detach { receipt: Some(receipt), .. } => {
                     lost.insert(receipt.conn());
                 }

@@ -282,6 +282,7 @@ impl Edge {
             self.request(session.incarnation.shard(), op, ticket, now);
         }
         for (filter, options, new) in hears {
+            self.shards_of(&filter).into_iter().for_each(|shard| gateway.fall_behind(conn, shard));
             self.hear(conn, gather, &filter, options, subscription_id, new, now);
         }
         let committed = self.at_once();

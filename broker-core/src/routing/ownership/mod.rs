@@ -19,6 +19,7 @@ mod meeting;
 mod members;
 mod meta;
 mod replica;
+mod report;
 mod sound;
 mod stream;
 mod turn;

@@ -15,6 +15,8 @@ use std::collections::BTreeMap;
 pub(super) enum Ticket {
     /// Nothing.
     Silent,
+    /// It was one thing that the node tells of itself.
+    Report,
     /// CONNECT.
     Attach { receipt: Receipt, attach: Box<Attach> },
     /// The end of a connection, which its client may wait for.

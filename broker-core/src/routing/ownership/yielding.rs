@@ -43,6 +43,7 @@ impl Ticket {
         match self {
             Ticket::Progress { session, .. } | Ticket::Detach { session, .. } => Some(*session),
             Ticket::Silent
+            | Ticket::Report
             | Ticket::Attach { .. }
             | Ticket::Publish { .. }
             | Ticket::Touch { .. }

@@ -16,9 +16,7 @@ impl Machine {
         retained: Option<u64>,
         effects: &mut Vec<Effect>,
     ) -> Verdict {
-        let hub = self.hubs.entry(gateway).or_default();
-        let from = hub.tail();
-        if hub.hear(filter) {
+        if self.hubs.entry(gateway).or_default().hear(filter) {
             self.hub_routes.insert(filter, gateway, ());
         }
         if retained.is_some() {
@@ -26,7 +24,7 @@ impl Machine {
                 self.enqueue_for_hub(gateway, HubEntry { offset, tag: retained }, effects);
             }
         }
-        Verdict::Hearing { from }
+        Verdict::Hearing { from: self.hubs[&gateway].tail() }
     }
 
     pub(super) fn unhear(&mut self, gateway: GatewayId, filter: &TopicFilter) -> Verdict {

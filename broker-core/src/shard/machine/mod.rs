@@ -211,6 +211,7 @@ impl Machine {
                 self.on_peer(op, effects);
                 Verdict::Applied
             }
+            Op::Report(message) => self.report(message, effects),
         }
     }
 
@@ -267,6 +268,7 @@ fn may_ask(producer: Option<Producer>, op: &Op) -> bool {
         }
         Op::Peer(_) => matches!(producer, Some(Producer::Shard(_))),
         Op::Attach(_)
+        | Op::Report(_)
         | Op::Detach(_)
         | Op::Publish(_)
         | Op::Release { .. }

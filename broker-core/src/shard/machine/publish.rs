@@ -63,16 +63,30 @@ impl Machine {
         if let Some(verdict) = self.refuse_publish(publish) {
             return verdict;
         }
-        let message = &publish.message;
-        if message.retain && self.retained_is_full(message) {
-            let reason = DropReason::RetainedFull;
-            effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
-            return Verdict::RetainedFull;
+        if let Some(verdict) = self.refuse_retained(&publish.message, effects) {
+            return verdict;
         }
         if publish.inbound.is_some() {
             self.remember_publisher(publish);
         }
+        Verdict::Accepted { matched: self.take_effect(&publish.message, effects) }
+    }
+
+    /// What a node tells of itself: nothing can fence it, and its stream keeps it from coming twice.
+    pub(super) fn report(&mut self, message: &Rc<Message>, effects: &mut Vec<Effect>) -> Verdict {
+        if let Some(verdict) = self.refuse_retained(message, effects) {
+            return verdict;
+        }
         Verdict::Accepted { matched: self.take_effect(message, effects) }
+    }
+
+    fn refuse_retained(&self, message: &Rc<Message>, effects: &mut Vec<Effect>) -> Option<Verdict> {
+        if !message.retain || !self.retained_is_full(message) {
+            return None;
+        }
+        let reason = DropReason::RetainedFull;
+        effects.push(Effect::Dropped { client_id: None, message: message.clone(), reason });
+        Some(Verdict::RetainedFull)
     }
 
     /// Fencing and duplicates: what came by a connection that was taken over is refused, a resend has no effect.

@@ -7,6 +7,7 @@ mod expiry;
 mod flow;
 mod liveness;
 mod qos2;
+mod reports;
 mod resend;
 mod retained;
 mod sessions;

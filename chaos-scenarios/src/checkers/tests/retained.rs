@@ -47,6 +47,30 @@ fn what_another_connection_of_a_session_sends_again_replaces_nothing() {
 }
 
 #[test]
+fn a_retained_message_behind_a_later_one_is_found() {
+    let mut tale = Tale::new();
+    let (alice, bob) = (tale.durable("alice"), tale.durable("bob"));
+    let old = tale.retains(alice, "t");
+    tale.subscribes(bob, "t", QOS1);
+    let passing = tale.publishes(alice, "t", QOS1, 9);
+    tale.acknowledged(alice, passing);
+    tale.takes(bob, passing, 1);
+    given(&mut tale, bob, old, 2);
+    tale.holds(&[15]);
+    let new = tale.retains(alice, "t");
+    tale.takes(bob, new, 3);
+    tale.holds(&[15]);
+    tale.subscribes(bob, "t", QOS1);
+    given(&mut tale, bob, new, 4);
+    tale.holds(&[15]);
+    let other = tale.retains(alice, "t");
+    let newest = tale.retains(alice, "t");
+    tale.takes(bob, newest, 5);
+    given(&mut tale, bob, other, 6);
+    assert_eq!(tale.violation(15).message, Some(other));
+}
+
+#[test]
 fn a_retained_message_that_is_not_given_is_found() {
     for qos in [QOS1, QOS0] {
         let mut tale = Tale::new();

@@ -162,6 +162,7 @@ impl Lead {
                 publish.message = moved(publish.message, wall, time);
                 Op::Publish(publish)
             }
+            Op::Report(message) => Op::Report(moved(message, wall, time)),
             op => op,
         };
         if !self.propose(group, &Entry { at: time, stamp: Some(stamp), op }, now) {
