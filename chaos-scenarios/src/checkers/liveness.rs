@@ -235,7 +235,26 @@ fn is_replaced_between(model: &Model<'_>, before: &Conn<'_>, after: &Conn<'_>) -
         _ => None,
     });
     let begun = begun.any(|conn| conn.connack.is_none() && conn.client_id() == after.client_id());
-    begun || is_taken_over_unseen(model, before, after)
+    begun || is_taken_over_unseen(model, before, after) || has_ended_unseen(model, before, after)
+}
+
+/// Whether the session ended between the two connections, although the second one is told that there is one: then a CONNECT between them, whose
+/// answer nobody has seen, began it. Its connection may have been gone before, so that the broker says nothing of it.
+fn has_ended_unseen(model: &Model<'_>, before: &Conn<'_>, after: &Conn<'_>) -> bool {
+    let (Some(from), Some(until), Some((asked, ..))) = (before.accepted(), after.accepted(), after.connect)
+    else {
+        return false;
+    };
+    let ended = model.history.records[from..until].iter().any(|record| match &record.what {
+        What::Broker { event: Event::SessionEnded { client_id, .. }, .. } => {
+            after.client_id() == Some(client_id.as_ref())
+        }
+        _ => false,
+    });
+    let between = |conn: &Conn<'_>| conn.connect.is_some_and(|(place, ..)| (from..asked).contains(&place));
+    let mut conns = model.conns.values();
+    ended
+        && conns.any(|conn| conn.connack.is_none() && conn.client_id() == after.client_id() && between(conn))
 }
 
 /// Whether the session of `before` was taken over before `last` asked for it, which only a CONNECT without an answer can have done, and there was one with

@@ -259,7 +259,12 @@ fn gap(model: &Model<'_>, life: &Life<'_>) -> Option<Because> {
             }
             for write in writes {
                 let (Some(tag), Some(done)) = (write.tag, write.acknowledged) else { continue };
-                if is_kept_back(model, life, sub, write) {
+                // What replaced the subscription before the write took effect counts as well.
+                let replaced_by = model.subs_of(life.no).iter().filter(|other| {
+                    other.options.filter == sub.options.filter
+                        && (sub.requested..done).contains(&other.requested)
+                });
+                if replaced_by.into_iter().any(|other| is_kept_back(model, life, other, write)) {
                     continue;
                 }
                 let around = write.first() < answered && done > sub.requested && !write.refused;

@@ -1,6 +1,6 @@
 use crate::checkers::Verdict;
 use crate::checkers::tale::{QOS1, Tale};
-use broker_core::event::Event;
+use broker_core::event::{Event, SessionEnd};
 use broker_core::face::Durability;
 use broker_core::ids::NodeId;
 use broker_core::time::Instant;
@@ -62,6 +62,29 @@ fn a_session_that_was_replaced_unseen_stays_so_until_the_client_hears_of_it() {
         tale.join_as(alice, tale.connect_of(alice), !told);
         tale.ends_with(&[alice]);
         assert_eq!(tale.verdict(38) == Verdict::Holds, !told, "{:?}", tale.verdict(38));
+    }
+}
+
+#[test]
+fn what_went_with_a_session_that_ended_and_was_begun_unseen_is_not_waited_for() {
+    for (ended, asked_between) in [(true, true), (false, true), (true, false)] {
+        let mut tale = Tale::new();
+        tale.starts();
+        let alice = tale.durable("alice");
+        tale.closes(alice, Closer::Client);
+        if asked_between {
+            tale.call(alice, tale.connect_of(alice));
+        }
+        if ended {
+            let event = Event::SessionEnded { client_id: "alice".into(), why: SessionEnd::Expired };
+            tale.push(What::Broker { node: NodeId(1), event });
+        }
+        if asked_between {
+            tale.closes(alice, Closer::Client);
+        }
+        tale.join(alice);
+        tale.ends_with(&[alice]);
+        assert_eq!(tale.verdict(38) == Verdict::Holds, ended && asked_between, "{:?}", tale.verdict(38));
     }
 }
 

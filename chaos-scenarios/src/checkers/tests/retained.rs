@@ -1,5 +1,6 @@
+use crate::checkers::Verdict;
 use crate::checkers::tale::{QOS0, QOS1, QOS2, Tale};
-use sim::history::{ClientNo, Closer, Granted, Packet, Publish, Subscription, Tag};
+use sim::history::{ClientNo, Closer, Granted, Packet, Publish, Subscribe, Subscription, Tag};
 
 fn given(tale: &mut Tale, client: ClientNo, tag: Tag, id: u16) {
     let publish = Publish { retain: true, ..tale.copy(tag, id) };
@@ -185,6 +186,28 @@ fn around_a_subscribe() -> (Tale, ClientNo, Tag) {
     tale.acknowledged(alice, message);
     tale.got(bob, Packet::SubAck(Granted { id: 900, reasons: vec![1] }));
     (tale, bob, message)
+}
+
+#[test]
+fn what_no_local_keeps_back_by_the_time_it_takes_effect_need_not_come() {
+    for (no_local, filter) in [(true, "t"), (false, "t"), (true, "+")] {
+        let mut tale = Tale::new();
+        let alice = tale.durable("alice");
+        let later = Subscription { no_local, ..Subscription::plain(filter, QOS1) };
+        for (id, options) in [(1, Subscription::plain("t", QOS1)), (2, later)] {
+            let subscribe = Subscribe { id, filters: vec![options], subscription_id: None };
+            tale.sends(alice, Packet::Subscribe(subscribe));
+        }
+        let publish = Publish { topic: "t".into(), qos: QOS1, id: 8, retain: true, ..Publish::default() };
+        let message = tale.publishes_with(alice, publish);
+        for id in [1, 2] {
+            tale.got(alice, Packet::SubAck(Granted { id, reasons: vec![1] }));
+        }
+        tale.acknowledged(alice, message);
+        tale.ends();
+        let may_be_kept_back = no_local && filter == "t";
+        assert_eq!(tale.verdict(28) == Verdict::Holds, may_be_kept_back, "{:?}", tale.verdict(28));
+    }
 }
 
 #[test]
